@@ -1,0 +1,182 @@
+//! How etcd is reached.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use envconfig::Envconfig;
+
+use crate::{
+    Credential, Endpoint, Secret,
+    parse::{Parser, settings},
+    tls::{Paths, Tls, check_readable},
+    value::{Invalid, List, Setting, Within},
+};
+
+use super::sections::StorageType;
+
+settings! {
+    /// How etcd is reached.
+    pub(super) struct EtcdVariables {
+        /// URLs of etcd, separated by commas; needed when the storage type is `etcd`.
+        endpoints: Option<List<Endpoint>> = "OPRC_PM_ETCD_ENDPOINTS",
+        /// User name, where etcd asks for one.
+        username: Option<String> = "OPRC_PM_ETCD_USERNAME",
+        /// Password of the user.
+        password: Option<Secret> = "OPRC_PM_ETCD_PASSWORD",
+        /// File with the password of the user, in place of the password itself.
+        password_file: Option<PathBuf> = "OPRC_PM_ETCD_PASSWORD_FILE",
+        /// What every key begins with. Two installations may share an etcd under different prefixes.
+        key_prefix: KeyPrefix = "OPRC_PM_ETCD_KEY_PREFIX" or "/oaas/pm",
+        /// PEM file of the authorities that etcd's certificate is checked against.
+        ca_cert_path: Option<PathBuf> = "OPRC_PM_ETCD_CA_CERT_PATH",
+        /// PEM file of our certificate toward etcd.
+        client_cert_path: Option<PathBuf> = "OPRC_PM_ETCD_CLIENT_CERT_PATH",
+        /// PEM file of the private key of that certificate.
+        client_key_path: Option<PathBuf> = "OPRC_PM_ETCD_CLIENT_KEY_PATH",
+        /// Longest time that one request to etcd may take, in seconds.
+        ///
+        /// Why 5: etcd elects a leader within one to two seconds; a write in that time should wait.
+        timeout_secs: Within<1, 60> = "OPRC_PM_ETCD_TIMEOUT_SECS" or "5",
+    }
+}
+
+/// How etcd is reached.
+#[cfg_attr(test, derive(PartialEq, Eq))]
+pub struct Etcd {
+    /// Its members; never empty. All encrypted or none.
+    pub endpoints: Vec<Endpoint>,
+    /// User and password, where etcd asks for them.
+    pub login: Option<Login>,
+    /// What every key begins with: a `/` at the beginning, none at the end.
+    pub key_prefix: String,
+    /// Certificates; not empty only with `https` endpoints.
+    pub tls: Tls,
+    /// Longest time that one request may take.
+    pub timeout: Duration,
+}
+
+/// A user of etcd.
+#[cfg_attr(test, derive(PartialEq, Eq))]
+pub struct Login {
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: Credential,
+}
+
+impl Etcd {
+    /// Takes the section; `None` when etcd is not what is used or its endpoints are missing.
+    pub(super) fn parse(parser: &mut Parser, storage_type: StorageType) -> Option<Self> {
+        let variables: EtcdVariables = parser.section();
+        const ENDPOINTS: &str = "OPRC_PM_ETCD_ENDPOINTS";
+        let is_used = storage_type == StorageType::Etcd;
+        let endpoints = match (variables.endpoints, is_used) {
+            (Some(List(endpoints)), true) => endpoints,
+            (Some(_), false) => {
+                // Running on a store that nobody meant looks like losing every document.
+                parser.mistake(
+                    ENDPOINTS,
+                    "is set, but OPRC_PM_STORAGE_TYPE is not etcd: change one of them",
+                );
+                return None;
+            }
+            (None, true) => {
+                if !parser.is_wrong(ENDPOINTS) {
+                    parser.mistake(ENDPOINTS, "is not set, but OPRC_PM_STORAGE_TYPE is etcd");
+                }
+                Vec::new()
+            }
+            (None, false) => return None,
+        };
+        let password = credential(
+            parser,
+            ("OPRC_PM_ETCD_PASSWORD", variables.password),
+            ("OPRC_PM_ETCD_PASSWORD_FILE", variables.password_file),
+        );
+        let login = login(parser, variables.username, password);
+        let tls = Paths {
+            ca_cert: ("OPRC_PM_ETCD_CA_CERT_PATH", variables.ca_cert_path),
+            client_cert: ("OPRC_PM_ETCD_CLIENT_CERT_PATH", variables.client_cert_path),
+            client_key: ("OPRC_PM_ETCD_CLIENT_KEY_PATH", variables.client_key_path),
+        }
+        .check(parser);
+        check_encryption(parser, ENDPOINTS, &endpoints, &tls);
+        let timeout = variables.timeout_secs.secs();
+        Some(Self { endpoints, login, key_prefix: variables.key_prefix.0, tls, timeout })
+    }
+}
+
+fn login(
+    parser: &mut Parser,
+    username: Option<String>,
+    password: Option<Credential>,
+) -> Option<Login> {
+    match (username, password) {
+        (Some(username), Some(password)) => Some(Login { username, password }),
+        (None, None) => None,
+        (Some(_), None) => {
+            if !parser.is_wrong("OPRC_PM_ETCD_PASSWORD") {
+                let problem = "is not set, nor OPRC_PM_ETCD_PASSWORD_FILE, but the username is";
+                parser.mistake("OPRC_PM_ETCD_PASSWORD", problem);
+            }
+            None
+        }
+        (None, Some(_)) => {
+            parser.mistake("OPRC_PM_ETCD_USERNAME", "is not set, but a password is");
+            None
+        }
+    }
+}
+
+/// One secret from either of two variables: the value or the name of a file.
+pub(super) fn credential(
+    parser: &mut Parser,
+    (value_name, value): (&str, Option<Secret>),
+    (file_name, file): (&str, Option<PathBuf>),
+) -> Option<Credential> {
+    if let Some(path) = &file {
+        check_readable(parser, file_name, path);
+    }
+    match (value, file) {
+        (Some(_), Some(_)) => {
+            parser.mistake(file_name, format!("is set, and so is {value_name}: choose one"));
+            None
+        }
+        (Some(secret), None) => Some(Credential::Value(secret)),
+        (None, Some(path)) => Some(Credential::File(path)),
+        (None, None) => None,
+    }
+}
+
+/// Certificates without encryption are not what somebody meant, nor is a mixture.
+pub(super) fn check_encryption(
+    parser: &mut Parser,
+    variable: &str,
+    endpoints: &[Endpoint],
+    tls: &Tls,
+) {
+    let n_plain = endpoints.iter().filter(|endpoint| !endpoint.is_https()).count();
+    if n_plain > 0 && tls.is_wanted() {
+        parser.mistake(variable, "has an http:// URL, but certificates are set: want https://");
+    } else if n_plain > 0 && n_plain < endpoints.len() {
+        parser.mistake(variable, "mixes http:// and https://");
+    }
+}
+
+/// What every key begins with.
+pub(super) struct KeyPrefix(String);
+
+impl FromStr for KeyPrefix {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let is_segment =
+            |segment: &str| !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_graphic());
+        let Some(segments) = text.strip_prefix('/') else { return Err(Invalid) };
+        if segments.split('/').all(is_segment) { Ok(Self(text.to_owned())) } else { Err(Invalid) }
+    }
+}
+
+impl Setting for KeyPrefix {
+    fn want() -> String {
+        "segments that each begin with /, for example /oaas/pm".to_owned()
+    }
+}

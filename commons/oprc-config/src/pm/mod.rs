@@ -1,0 +1,138 @@
+//! Configuration of the Package Manager, `OPRC_PM_*`.
+
+mod crms;
+mod etcd;
+mod sections;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use oprc_models::names::ClusterName;
+
+use crate::{
+    env,
+    parse::{Mistakes, Parser, Settings as _, Variable},
+};
+
+pub use self::{
+    crms::Crm,
+    etcd::{Etcd, Login},
+    sections::{Controllers, CrmCalls, Leader, Log, Server},
+};
+use self::{
+    crms::CrmVariables,
+    etcd::EtcdVariables,
+    sections::{StorageType, StorageVariables},
+};
+
+/// What every variable of the Package Manager begins with.
+pub const PREFIX: &str = "OPRC_PM_";
+
+/// The variables, by section, for `--help` and the README.
+pub const VARIABLES: &[&[Variable]] = &[
+    Server::VARIABLES,
+    Log::VARIABLES,
+    StorageVariables::VARIABLES,
+    EtcdVariables::VARIABLES,
+    CrmVariables::VARIABLES,
+    CrmCalls::VARIABLES,
+    Controllers::VARIABLES,
+    Leader::VARIABLES,
+];
+
+/// The configuration of the Package Manager.
+#[cfg_attr(test, derive(PartialEq, Eq))]
+pub struct Config {
+    /// Where the REST API listens and what it takes on.
+    pub server: Server,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Where documents are kept.
+    pub storage: Storage,
+    /// The CRMs, ordered by cluster.
+    pub crms: Vec<Crm>,
+    /// How CRMs are called.
+    pub crm_calls: CrmCalls,
+    /// The cluster for a deployment that names none. Invariant: it is one of `crms`.
+    pub default_cluster: Option<ClusterName>,
+    /// How the controllers work.
+    pub controllers: Controllers,
+    /// How replicas agree on a leader.
+    pub leader: Leader,
+}
+
+/// Where documents are kept.
+#[cfg_attr(test, derive(PartialEq, Eq))]
+pub enum Storage {
+    /// In memory, lost at the end of the process: for tests.
+    Memory,
+    /// In a file of this process alone.
+    Embedded {
+        /// Folder of the file; made if it is absent.
+        data_dir: PathBuf,
+    },
+    /// In etcd, shared by replicas.
+    Etcd(Etcd),
+}
+
+impl Config {
+    /// Reads the environment of the process.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake found.
+    pub fn from_env() -> Result<Self, Mistakes> {
+        Self::parse(env::with_prefix(PREFIX))
+    }
+
+    /// Parses `variables`, looking at none that does not begin with [`PREFIX`]. Certificates and
+    /// token files that are named must be there.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake found.
+    pub fn parse(variables: BTreeMap<String, String>) -> Result<Self, Mistakes> {
+        let mut parser = Parser::new(variables, PREFIX);
+        let server = parser.section();
+        let log = parser.section();
+        let storage = Storage::parse(&mut parser);
+        let crm_calls: CrmCalls = parser.section();
+        let controllers: Controllers = parser.section();
+        let leader = parser.section();
+        let crms = crms::parse(&mut parser);
+        let default_cluster = crms::default_cluster(&mut parser, &crm_calls, &crms);
+        check_order(&mut parser, &crm_calls, &controllers);
+        parser.finish()?;
+        Ok(Self { server, log, storage, crms, crm_calls, default_cluster, controllers, leader })
+    }
+}
+
+impl Storage {
+    fn parse(parser: &mut Parser) -> Self {
+        let variables: StorageVariables = parser.section();
+        let etcd = Etcd::parse(parser, variables.storage_type);
+        match (variables.storage_type, etcd) {
+            (StorageType::Memory, _) => Self::Memory,
+            (StorageType::Etcd, Some(etcd)) => Self::Etcd(etcd),
+            // Without a usable etcd there is a mistake, so this value never leaves `Config::parse`.
+            (StorageType::Embedded, _) | (StorageType::Etcd, None) => {
+                Self::Embedded { data_dir: variables.data_dir }
+            }
+        }
+    }
+}
+
+/// A limit below what it limits would make the setting meaningless.
+fn check_order(parser: &mut Parser, calls: &CrmCalls, controllers: &Controllers) {
+    if calls.resync_interval_secs.secs() < calls.poll_interval_secs.secs() {
+        parser.mistake(
+            "OPRC_PM_CRM_RESYNC_INTERVAL_SECS",
+            "is shorter than OPRC_PM_CRM_POLL_INTERVAL_SECS",
+        );
+    }
+    if controllers.backoff_cap_secs.secs() < controllers.backoff_base_ms.millis() {
+        parser.mistake("OPRC_PM_BACKOFF_CAP_SECS", "is shorter than OPRC_PM_BACKOFF_BASE_MS");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,22 @@
+//! What a misspelt variable was probably meant to be.
+
+/// The most edits between a misspelt name and the one that was meant.
+const MAX_EDITS: usize = 3;
+
+/// The name in `known` that `name` was probably meant to be.
+///
+/// Either few letters differ, or a part in the middle was left out (`…_PORT` for `…_SERVER_PORT`).
+pub(crate) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+    let distance = |known: &&String| strsim::osa_distance(name, known);
+    if let Some(nearest) = known.iter().min_by_key(distance)
+        && distance(&nearest) <= MAX_EDITS
+    {
+        return Some(nearest);
+    }
+    let words: Vec<_> = name.split('_').collect();
+    let holds_all_words = |known: &&String| {
+        let mut rest = known.split('_');
+        words.iter().all(|word| rest.any(|candidate| candidate == *word))
+    };
+    known.iter().filter(holds_all_words).min_by_key(distance).map(String::as_str)
+}

@@ -1,0 +1,66 @@
+//! How to reach etcd.
+
+use std::{fmt, time::Duration};
+
+/// How to reach etcd, and where in it our keys are.
+#[derive(Clone, Debug)]
+pub struct EtcdOptions {
+    /// Addresses of members, `http://host:port` or `https://host:port`. One is used at a time; when
+    /// it fails, the next.
+    pub endpoints: Vec<String>,
+    /// What every key starts with, for example `/oaas/pm`; a `/` follows it.
+    pub key_prefix: String,
+    /// The user, where etcd asks for one.
+    pub username: Option<String>,
+    /// The user's password.
+    pub password: Option<Secret>,
+    /// Who signed the members' certificates, PEM.
+    pub ca_cert_pem: Option<String>,
+    /// Our certificate, PEM.
+    pub client_cert_pem: Option<String>,
+    /// The key of our certificate, PEM.
+    pub client_key_pem: Option<Secret>,
+    /// How long a call may take, fail-over included.
+    pub timeout: Duration,
+}
+
+impl EtcdOptions {
+    /// No user, no TLS, five seconds for a call.
+    ///
+    /// Why 5 s: longer than an election of etcd's (1 to 2 s), shorter than a user's patience.
+    #[must_use]
+    pub fn new(endpoints: Vec<String>, key_prefix: impl Into<String>) -> Self {
+        Self {
+            endpoints,
+            key_prefix: key_prefix.into(),
+            username: None,
+            password: None,
+            ca_cert_pem: None,
+            client_cert_pem: None,
+            client_key_pem: None,
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A text that no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text` out of logs.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}

@@ -1,0 +1,43 @@
+//! Tests of the layout of keys.
+
+use super::Key;
+
+#[test]
+fn keys_and_back() {
+    let table = [
+        "packages/shop",
+        "deployments/shop.cart",
+        "clusters/east",
+        "units/east/shop.cart",
+        "records/east/u-1",
+        "status/packages/shop",
+        "status/deployments/shop.cart",
+        "status/clusters/east",
+        "leader/pm",
+    ];
+    for key in table {
+        let parsed: Key = key.parse().unwrap_or_else(|err| panic!("{err}"));
+        assert_eq!(parsed.to_string(), key);
+    }
+}
+
+#[test]
+fn what_is_not_ours() {
+    let table = [
+        "",
+        "head",
+        "packages",
+        "packages/",
+        "packages/a/b",
+        "units/a",
+        "units/a/b/c",
+        "status/x/y",
+        "units//b",
+        "other/a",
+        "leader/",
+        "clusters/UPPER",
+    ];
+    for key in table {
+        assert!(key.parse::<Key>().is_err(), "{key}");
+    }
+}

@@ -1,0 +1,260 @@
+//! A real etcd of one or more nodes, for the time of a test.
+//!
+//! Uses the binary named by `OPRC_TEST_ETCD`, else `etcd` on the `PATH`. The nodes are killed and
+//! their data removed on drop. They live in real time: not for tests with a paused clock.
+
+use std::{
+    env, fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+/// How long nodes may take to elect a leader and serve.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a start is tried again because another process took one of the ports.
+const MAX_STARTS: usize = 5;
+
+/// What etcd to start. `EtcdConfig::default()` is one node without TLS.
+#[derive(Clone, Debug)]
+pub struct EtcdConfig {
+    /// How many nodes; one or three make sense.
+    pub n_nodes: usize,
+    /// Keeps the data on disk rather than in memory, where there is a file system in memory.
+    pub on_disk: bool,
+    /// TLS for clients.
+    pub tls: Option<ServerTls>,
+    /// Further arguments, for example `--quota-backend-bytes=…`.
+    pub extra_args: Vec<String>,
+}
+
+impl Default for EtcdConfig {
+    fn default() -> Self {
+        Self { n_nodes: 1, on_disk: false, tls: None, extra_args: Vec::new() }
+    }
+}
+
+/// TLS for clients. Clients without a certificate of `ca` are refused.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// The server's certificate, a PEM file.
+    pub cert: PathBuf,
+    /// Its key, a PEM file.
+    pub key: PathBuf,
+    /// Who signs the clients' certificates, a PEM file.
+    pub client_ca: PathBuf,
+}
+
+/// Running nodes.
+#[derive(Debug)]
+pub struct EtcdProcess {
+    config: EtcdConfig,
+    dir: TempDir,
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    client_port: u16,
+    peer_port: u16,
+    child: Option<Child>,
+}
+
+impl EtcdProcess {
+    /// Whether there is an etcd to start. Tests that need one skip themselves otherwise, and say so.
+    #[must_use]
+    pub fn is_available() -> bool {
+        let mut command = Command::new(binary());
+        let version = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    }
+
+    /// One node; `None`, with a line on standard error, when there is no etcd to start.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn single() -> Option<Self> {
+        Self::start_if_available(EtcdConfig::default()).await
+    }
+
+    /// As configured; `None`, with a line on standard error, when there is no etcd to start.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[expect(clippy::print_stderr, reason = "a test that skips itself says so")]
+    pub async fn start_if_available(config: EtcdConfig) -> Option<Self> {
+        if !Self::is_available() {
+            eprintln!("skipped: no etcd on the PATH; name one in OPRC_TEST_ETCD");
+            return None;
+        }
+        Some(Self::start(config).await)
+    }
+
+    /// Starts the nodes and waits until they serve.
+    ///
+    /// # Panics
+    ///
+    /// When they do not: this is for tests.
+    pub async fn start(config: EtcdConfig) -> Self {
+        for _ in 0..MAX_STARTS {
+            let mut etcd = Self::prepare(config.clone());
+            for index in 0..etcd.nodes.len() {
+                etcd.spawn(index);
+            }
+            if timeout(START_TIMEOUT, etcd.serve()).await == Ok(true) {
+                return etcd;
+            }
+        }
+        panic!("etcd does not start, with {config:?}");
+    }
+
+    /// The addresses that clients use, with scheme.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| self.url(node.client_port)).collect()
+    }
+
+    /// Kills node `index` as a power cut would (SIGKILL), and waits until it is gone.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such node.
+    pub fn kill(&mut self, index: usize) {
+        if let Some(mut child) = self.nodes[index].child.take() {
+            // It may have exited by itself; then there is nothing to kill.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts node `index` again, on its data and its ports, and waits until it serves.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub async fn restart(&mut self, index: usize) {
+        self.kill(index);
+        fs::remove_file(self.log(index)).expect("the node has run, so it has a log");
+        self.spawn(index);
+        let serves = timeout(START_TIMEOUT, self.serve()).await;
+        assert!(serves == Ok(true), "etcd does not start again: {}", self.log(index).display());
+    }
+
+    /// Stops node `index` where it stands (SIGSTOP): connections stay, answers do not come.
+    pub fn pause(&self, index: usize) {
+        self.signal(index, "STOP");
+    }
+
+    /// Lets node `index` go on (SIGCONT).
+    pub fn resume(&self, index: usize) {
+        self.signal(index, "CONT");
+    }
+
+    fn prepare(config: EtcdConfig) -> Self {
+        let shm = Path::new("/dev/shm");
+        let dir = match config.on_disk || !shm.is_dir() {
+            true => TempDir::with_prefix("oprc-etcd-"),
+            false => TempDir::with_prefix_in("oprc-etcd-", shm),
+        };
+        let ports = free_ports(2 * config.n_nodes);
+        let node = |ports: &[u16]| Node { client_port: ports[0], peer_port: ports[1], child: None };
+        let nodes = ports.chunks_exact(2).map(node).collect();
+        Self { config, dir: dir.expect("a temporary directory"), nodes }
+    }
+
+    fn url(&self, port: u16) -> String {
+        let scheme = if self.config.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{port}")
+    }
+
+    fn log(&self, index: usize) -> PathBuf {
+        self.dir.path().join(format!("node{index}.log"))
+    }
+
+    fn spawn(&mut self, index: usize) {
+        let peer_url = |node: &Node| format!("http://127.0.0.1:{}", node.peer_port);
+        let peers = self.nodes.iter().enumerate();
+        let cluster: Vec<String> = peers.map(|(i, n)| format!("node{i}={}", peer_url(n))).collect();
+        let node = &self.nodes[index];
+        let data = self.dir.path().join(format!("node{index}"));
+        let mut command = Command::new(binary());
+        command
+            .arg(format!("--name=node{index}"))
+            .arg(format!("--data-dir={}", data.display()))
+            .arg(format!("--listen-client-urls={}", self.url(node.client_port)))
+            .arg(format!("--advertise-client-urls={}", self.url(node.client_port)))
+            .arg(format!("--listen-peer-urls={}", peer_url(node)))
+            .arg(format!("--initial-advertise-peer-urls={}", peer_url(node)))
+            .arg(format!("--initial-cluster={}", cluster.join(",")))
+            .arg(format!("--initial-cluster-token={}", self.dir.path().display()))
+            .args(["--logger=zap", "--heartbeat-interval=50", "--election-timeout=500"])
+            .args(&self.config.extra_args);
+        if let Some(tls) = &self.config.tls {
+            command
+                .arg(format!("--cert-file={}", tls.cert.display()))
+                .arg(format!("--key-file={}", tls.key.display()))
+                .arg(format!("--trusted-ca-file={}", tls.client_ca.display()))
+                .arg("--client-cert-auth");
+        }
+        let log = fs::File::create(self.log(index)).expect("a log file");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.nodes[index].child = Some(command.spawn().expect("etcd is there"));
+    }
+
+    /// Waits until every running node serves; false when one has exited.
+    async fn serve(&mut self) -> bool {
+        for index in 0..self.nodes.len() {
+            let log = self.log(index);
+            let Some(child) = &mut self.nodes[index].child else { continue };
+            loop {
+                if !matches!(child.try_wait(), Ok(None)) {
+                    return false;
+                }
+                // A node says so once it has joined a quorum.
+                let lines = fs::read(&log).unwrap_or_default();
+                if String::from_utf8_lossy(&lines).contains("serving client traffic") {
+                    break;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+        true
+    }
+
+    fn signal(&self, index: usize, signal: &str) {
+        let child = self.nodes[index].child.as_ref().expect("the node runs");
+        let kill = format!("kill -{signal} {}", child.id());
+        let status = Command::new("sh").args(["-c", &kill]).status();
+        assert!(status.is_ok_and(|status| status.success()), "{kill} failed");
+    }
+}
+
+impl Drop for EtcdProcess {
+    fn drop(&mut self) {
+        for index in 0..self.nodes.len() {
+            self.kill(index);
+        }
+    }
+}
+
+/// The etcd to start.
+fn binary() -> PathBuf {
+    // Not a setting of the product, so not one of the configuration crate's.
+    env::var_os("OPRC_TEST_ETCD").map_or_else(|| PathBuf::from("etcd"), PathBuf::from)
+}
+
+/// Ports that were free a moment ago.
+fn free_ports(n_ports: usize) -> Vec<u16> {
+    let listen = |_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    // All at once, so that they differ.
+    let listeners: Vec<TcpListener> = (0..n_ports).map(listen).collect();
+    let port = |listener: &TcpListener| listener.local_addr().expect("it is bound").port();
+    listeners.iter().map(port).collect()
+}

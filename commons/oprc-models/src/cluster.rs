@@ -1,0 +1,141 @@
+//! Clusters: the registration of a CRM, what it says of its health, and what we make of it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{condition::Condition, meta::Timestamp, names::ClusterName};
+
+/// The registration of the CRM of one cluster. Credentials are not part of it: they stay in the
+/// environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSpec {
+    /// The cluster.
+    pub name: ClusterName,
+    /// Base URLs of its one CRM, tried in turn.
+    pub endpoints: Vec<String>,
+}
+
+/// How a cluster says that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the names are the field's own")]
+pub enum HealthStatus {
+    Healthy,
+    Degraded,
+    Unhealthy,
+}
+
+/// What a CRM says of its cluster: the answer to the contract's `GET /api/v1/health`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterHealth {
+    /// The cluster that the CRM serves.
+    pub cluster_name: ClusterName,
+    /// How it is.
+    pub status: HealthStatus,
+    /// The CRM's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crm_version: Option<String>,
+    /// When the CRM last looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+    /// Nodes of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_count: Option<u32>,
+    /// Nodes that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_nodes: Option<u32>,
+    /// Share of time that the cluster is up, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<f64>,
+    /// What it can take, in the CRM's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<serde_json::Value>,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What the CRM can do beyond the least, see [`features`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+}
+
+/// The words of [`ClusterHealth::features`].
+pub mod features {
+    /// Records can be watched.
+    pub const WATCH: &str = "watch";
+    /// Generations are kept: an older one is refused.
+    pub const GENERATIONS: &str = "generations";
+    /// Terms are kept: a deposed leader's calls are refused.
+    pub const TERMS: &str = "terms";
+    /// It starts nothing real.
+    pub const SIMULATED: &str = "simulated";
+}
+
+/// Whether we hear from a cluster's CRM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Connectivity {
+    /// Not tried yet.
+    #[default]
+    Unknown,
+    /// It answers, and a complete listing of its records has been taken.
+    Connected,
+    /// It does not answer.
+    Unreachable,
+    /// It refuses our credentials.
+    Unauthorized,
+    /// It says that it serves another cluster; nothing is sent to it.
+    Misidentified,
+}
+
+/// State of a cluster's circuit breaker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum BreakerState {
+    /// Calls go.
+    #[default]
+    Closed,
+    /// No calls but probes.
+    Open,
+    /// A probe was answered; calls go, and one failure opens it again.
+    HalfOpen,
+}
+
+/// What we know of a cluster, under `status/clusters/{name}`. Written by its agent, on change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// Whether we hear from its CRM.
+    pub connectivity: Connectivity,
+    /// Its circuit breaker.
+    pub breaker: BreakerState,
+    /// What its CRM last said of it, without `last_seen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<ClusterHealth>,
+    /// Why it is not connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Since when `connectivity` is what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Records there that are not ours, and left alone.
+    #[serde(default)]
+    pub unmanaged_records: u64,
+    /// `Ready` and what else there is to say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+impl ClusterStatus {
+    /// Whether what its records say is current.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connectivity == Connectivity::Connected
+    }
+
+    /// Whether automatic placement may use it.
+    #[must_use]
+    pub fn is_placeable(&self) -> bool {
+        self.is_connected()
+            && self.health.as_ref().is_some_and(|health| health.status != HealthStatus::Unhealthy)
+    }
+}

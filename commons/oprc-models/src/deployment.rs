@@ -1,0 +1,140 @@
+//! Deployments: which class runs where, and how available it must be.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    is_default,
+    names::{ClusterName, DeploymentKey, Key, PackageName},
+    package::ProvisionConfig,
+};
+
+/// A deployment as people write it. `condition`, `status`, `created_at` and `updated_at` are the
+/// system's and ignored on input.
+///
+/// Inline in a package, `key` and `package_name` may be left out; validation fills them in, so a
+/// stored deployment always has both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OClassDeployment {
+    /// Its key.
+    pub key: DeploymentKey,
+    /// The package of its class.
+    pub package_name: PackageName,
+    /// The class.
+    pub class_key: Key,
+    /// Exactly these clusters; empty: placed automatically.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_envs: Vec<ClusterName>,
+    /// Clusters that automatic placement may use; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub available_envs: Vec<ClusterName>,
+    /// Clusters that it must not use, whatever the other two say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded_envs: Vec<ClusterName>,
+    /// How available and fast it must be.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub nfr_requirements: NfrRequirements,
+    /// The CRM template to use, by cluster.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env_templates: BTreeMap<ClusterName, String>,
+    /// Overrides for single functions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<FunctionOverride>,
+    /// How the class's objects are kept and sharded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub odgm: Option<OdgmConfig>,
+    /// What it reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<TelemetryConfig>,
+    /// Labels to filter by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Non-functional requirements.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NfrRequirements {
+    /// Requests a second, at least 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_throughput_rps: Option<u32>,
+    /// Share of time that it is up, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub availability: Option<f64>,
+    /// Share of the processor that scaling aims at, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_utilization_target: Option<f64>,
+}
+
+/// What a deployment says differently about one function of its class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FunctionOverride {
+    /// The function.
+    pub function_key: Key,
+    /// What it does here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Where it may run: a word for the CRM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_location: Option<String>,
+    /// How fast and available it must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos_requirement: Option<NfrRequirements>,
+    /// Replaces the fields that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provision_config: Option<ProvisionConfig>,
+    /// Added to the function's environment, winning where both name a variable.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+}
+
+/// How objects are kept: collections, partitions, replicas.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OdgmConfig {
+    /// The collections.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<String>,
+    /// Partitions of each collection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition_count: Option<u32>,
+    /// Replicas of each partition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica_count: Option<u32>,
+    /// How a shard is kept, a word for the runtime.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard_type: Option<String>,
+    /// Node ids by cluster.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env_node_ids: BTreeMap<ClusterName, Vec<u64>>,
+    /// Log filter of the object store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// Further settings.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+}
+
+/// What a deployment reports about itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TelemetryConfig {
+    /// Whether it reports at all.
+    pub enabled: bool,
+    /// Traces.
+    pub traces: bool,
+    /// Metrics.
+    pub metrics: bool,
+    /// Logs.
+    pub logs: bool,
+    /// Share of requests that are traced, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampling_rate: Option<f64>,
+    /// The name it reports under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_name: Option<String>,
+    /// Attributes of everything it reports.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub resource_attributes: BTreeMap<String, String>,
+}

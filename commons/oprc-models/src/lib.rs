@@ -1,0 +1,28 @@
+//! The documents that people write and the ones that the system keeps: types, names, conditions,
+//! parsing and validation.
+//!
+//! Field names are `snake_case` and enums `SCREAMING_SNAKE` on the wire, as in existing OaaS packages.
+//! Nothing here does IO, reads a clock or knows of a store.
+
+pub mod cluster;
+pub mod condition;
+pub mod crm;
+pub mod dependency;
+pub mod deployment;
+pub mod document;
+pub mod meta;
+pub mod names;
+pub mod package;
+mod pointer;
+pub mod problem;
+pub mod quantity;
+pub mod record;
+pub mod status;
+mod text;
+pub mod unit;
+pub mod validate;
+
+/// Whether `value` is what it would be had nobody written it.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -1,0 +1,50 @@
+//! What the system keeps beside every stored document.
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::PackageName;
+
+/// A point in time, RFC 3339 in UTC. For people only: no decision rests on comparing two.
+pub type Timestamp = jiff::Timestamp;
+
+/// Version of a spec: 1 when it is created, one more with each accepted change.
+pub type Generation = u64;
+
+/// The system's own fields of a stored document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Identifies one incarnation: a document deleted and created again has another.
+    pub uid: String,
+    /// Grows by one with each accepted change of the spec, across incarnations too.
+    pub generation: Generation,
+    /// When this incarnation was accepted.
+    pub created_at: Timestamp,
+    /// When the spec last changed.
+    pub updated_at: Timestamp,
+    /// When its deletion was asked for; the document goes once nothing of it is left anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_requested_at: Option<Timestamp>,
+    /// The package that declared it inline, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<PackageName>,
+    /// The correlation id of the request that last wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+impl Meta {
+    /// Whether its deletion was asked for.
+    #[must_use]
+    pub fn is_deleting(&self) -> bool {
+        self.deletion_requested_at.is_some()
+    }
+}
+
+/// A document as the store holds it: what the user asked for, and the system's fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stored<T> {
+    /// The system's fields.
+    pub meta: Meta,
+    /// What the user asked for.
+    pub spec: T,
+}

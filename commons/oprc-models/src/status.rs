@@ -1,0 +1,93 @@
+//! Statuses: what all of it means for the user.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    condition::Condition,
+    meta::Generation,
+    names::{ClusterName, PackageName, UnitId},
+    record::{FunctionStatus, RunCondition},
+    unit::Desired,
+};
+
+/// What the deployment controller says of a deployment, under `status/deployments/{key}`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeploymentStatus {
+    /// The incarnation that this speaks of.
+    pub uid: String,
+    /// In one word: the worst of its clusters.
+    pub condition: RunCondition,
+    /// The generation of the spec that this speaks of.
+    pub observed_generation: Generation,
+    /// The generation of the package that its units are made of; none: there was no package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_package_generation: Option<Generation>,
+    /// `Ready`, `Progressing`, `Degraded`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Each cluster that has a unit of it, wanted or on its way out, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clusters: Vec<ClusterPart>,
+    /// The newest unit generation that was given out; the next is greater.
+    #[serde(default)]
+    pub unit_generation: u64,
+}
+
+/// A deployment's status on one cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterPart {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The unit there.
+    pub unit_id: UnitId,
+    /// Whether it is to be there.
+    pub desired: Desired,
+    /// The generation to be there.
+    pub generation: u64,
+    /// The generation that the cluster's record speaks of; none: no record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<u64>,
+    /// How it is. RUNNING only for `generation` itself, on a cluster that we hear from.
+    pub condition: RunCondition,
+    /// Why, in one CamelCase word.
+    pub reason: String,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Each function there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<FunctionStatus>,
+}
+
+/// What the package controller says of a package, under `status/packages/{name}`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PackageStatus {
+    /// The incarnation that this speaks of.
+    pub uid: String,
+    /// The generation of the spec that this speaks of.
+    pub observed_generation: Generation,
+    /// `Ready`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Each dependency.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<DependencyStatus>,
+}
+
+/// How one dependency resolves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DependencyStatus {
+    /// The package that is needed.
+    pub name: PackageName,
+    /// The versions that will do; none: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requirement: Option<String>,
+    /// The version that it resolves to, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_version: Option<String>,
+    /// Whether it resolves.
+    pub satisfied: bool,
+    /// Why it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}

@@ -1,0 +1,49 @@
+//! What is allowed, and probably a mistake: warnings.
+
+use super::report::Report;
+use crate::{
+    dependency::lenient_version,
+    package::OPackage,
+    pointer::{index, key},
+    problem::Violation,
+    text::{Quoted, closest},
+};
+
+/// What to say of a valid package all the same.
+#[must_use]
+pub fn package_advice(package: &OPackage) -> Vec<Violation> {
+    let mut report = Report::default();
+    if let Some(version) = &package.version
+        && lenient_version(version).is_none()
+    {
+        let message = format_args!(
+            "{} is not a semantic version: a package that requires a version cannot use this one",
+            Quoted(version)
+        );
+        report.add("/version", message);
+    }
+    for (i, deployment) in package.deployments.iter().enumerate() {
+        let class = package.classes.iter().find(|class| class.key == deployment.class_key);
+        let bindings = class.map(|class| class.function_bindings.as_slice()).unwrap_or_default();
+        let at = key(&index("/deployments", i), "functions");
+        for (j, function) in deployment.functions.iter().enumerate() {
+            let function = &function.function_key;
+            if bindings.iter().any(|binding| binding.function_key == *function) || report.is_full()
+            {
+                continue;
+            }
+            let bound = bindings.iter().map(|binding| binding.function_key.as_str());
+            let hint = match closest(function.as_str(), bound) {
+                Some(close) => format!("; did you mean {close}?"),
+                None => String::new(),
+            };
+            let class = &deployment.class_key;
+            let message = format_args!(
+                "class {class} does not bind {}: overriding it changes nothing{hint}",
+                Quoted(function.as_str())
+            );
+            report.add(key(&index(&at, j), "function_key"), message);
+        }
+    }
+    report.into_violations()
+}
