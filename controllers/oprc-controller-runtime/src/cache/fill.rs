@@ -1,0 +1,117 @@
+//! Filling the cache and keeping it up to date: list, watch, resume or list again.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::StreamExt;
+use oprc_cp_storage::{Error, Revision};
+
+use super::{Cache, Changed, Position, State};
+
+/// Keys in one page of a listing.
+const PAGE: usize = 1000;
+
+/// The longest pause between two tries to reach the store.
+const MAX_DELAY: Duration = Duration::from_secs(2);
+
+/// Between two tries to reach the store: 50 ms, doubled up to [`MAX_DELAY`], with jitter. Short,
+/// since everything waits for it, and one replica makes one call per try.
+fn reconnects() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(MAX_DELAY)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+/// Fills and follows, forever.
+pub(super) async fn keep(cache: &Cache) {
+    let mut delays = reconnects();
+    loop {
+        let error = match cache.position().revision {
+            None => match fill(cache).await {
+                Ok(()) => continue,
+                Err(error) => error,
+            },
+            Some(revision) => {
+                let Err(error) = follow(cache, revision).await;
+                if cache.position().revision > Some(revision) {
+                    delays = reconnects();
+                }
+                error
+            }
+        };
+        cache.position.send_if_modified(|at| std::mem::replace(&mut at.is_live, false));
+        cache.meters.live.set(0.0);
+        if let Error::Compacted { asked } = error {
+            tracing::warn!(revision = %asked, "revision was compacted; listing again");
+            cache.meters.relists.increment(1);
+            if let Err(error) = fill(cache).await {
+                tracing::warn!(error = %error, "listing failed");
+            }
+        } else {
+            tracing::warn!(error = %error, "store is out of reach; answers may be stale");
+        }
+        // After a listing too: a store that compacts faster than it is listed slows it down.
+        tokio::time::sleep(delays.next().unwrap_or(MAX_DELAY)).await;
+    }
+}
+
+/// Lists everything at one revision and puts it in the place of what was there.
+async fn fill(cache: &Cache) -> Result<(), Error> {
+    let mut state = State::default();
+    let mut at = None;
+    let mut after: Option<String> = None;
+    loop {
+        let page = cache.store.list("", after.as_deref(), PAGE, at).await?;
+        at = Some(page.revision);
+        after = page.items.last().map(|item| item.key.clone());
+        for item in page.items {
+            state.apply(oprc_cp_storage::Change::Put(item));
+        }
+        if !page.has_more || after.is_none() {
+            break;
+        }
+    }
+    let revision = at.unwrap_or_default();
+    if let Some(before) = cache.position().revision.filter(|before| *before > revision) {
+        // A listing is linearizable, so the store itself has gone back: it was restored from an
+        // older snapshot. What it now says is what is desired.
+        tracing::error!(revision = %revision, before = %before, "the store has gone back in time");
+        cache.meters.went_back.increment(1);
+    }
+    // Only this task writes, so what is compared is what is replaced; readers go on meanwhile.
+    let changes = state.differences(&cache.state.read());
+    *cache.state.write() = state;
+    // The watch that makes it live is still to come.
+    cache.position.send_replace(Position { revision: Some(revision), is_live: false });
+    cache.measure(revision);
+    cache.notify(&changes);
+    tracing::info!(revision = %revision, changes = changes.len(), "cache filled");
+    Ok(())
+}
+
+/// Takes change after change from `revision` on, until the watch ends.
+async fn follow(cache: &Cache, revision: Revision) -> Result<std::convert::Infallible, Error> {
+    let mut watch = cache.store.watch("", Revision(revision.0 + 1)).await?;
+    let mut reached = revision;
+    cache.position.send_if_modified(|at| !std::mem::replace(&mut at.is_live, true));
+    cache.meters.live.set(1.0);
+    while let Some(batch) = watch.next().await {
+        let batch = batch?;
+        if batch.revision < reached {
+            continue;
+        }
+        let mut changes: Vec<Changed> = Vec::with_capacity(batch.changes.len());
+        if !batch.changes.is_empty() {
+            let mut state = cache.state.write();
+            changes.extend(batch.changes.into_iter().filter_map(|change| state.apply(change)));
+        }
+        reached = batch.revision;
+        cache.position.send_if_modified(|at| at.revision.replace(reached) != Some(reached));
+        cache.measure(reached);
+        cache.notify(&changes);
+    }
+    Err(Error::Unavailable { source: "the watch ended".into() })
+}

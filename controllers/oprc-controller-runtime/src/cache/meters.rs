@@ -1,0 +1,73 @@
+//! What the cache tells the metrics.
+
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use oprc_cp_storage::Revision;
+
+use super::State;
+
+const OBJECTS: &str = "oprc_pm_cache_objects";
+const UNREADABLE: &str = "oprc_pm_cache_unreadable_objects";
+const REVISION: &str = "oprc_pm_cache_revision";
+const LIVE: &str = "oprc_pm_cache_live_state";
+const RELISTS: &str = "oprc_pm_cache_relists_total";
+const WENT_BACK: &str = "oprc_pm_cache_store_went_back_total";
+
+/// The families whose objects are counted, in the order of [`counts`].
+const FAMILIES: [&str; 5] = ["packages", "deployments", "clusters", "units", "records"];
+
+pub(super) struct Meters {
+    objects: [Gauge; FAMILIES.len()],
+    unreadable: Gauge,
+    revision: Gauge,
+    pub(super) live: Gauge,
+    pub(super) relists: Counter,
+    pub(super) went_back: Counter,
+}
+
+impl Meters {
+    pub(super) fn new() -> Self {
+        Self {
+            objects: FAMILIES.map(|family| gauge!(OBJECTS, "family" => family)),
+            unreadable: gauge!(UNREADABLE),
+            revision: gauge!(REVISION),
+            live: gauge!(LIVE),
+            relists: counter!(RELISTS),
+            went_back: counter!(WENT_BACK),
+        }
+    }
+
+    /// Shows `state`, which is that of `revision`.
+    pub(super) fn show(&self, state: &State, revision: Revision) {
+        for (gauge, n_objects) in self.objects.iter().zip(counts(state)) {
+            gauge.set(number(n_objects));
+        }
+        self.unreadable.set(number(state.unreadable.len()));
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, and gauges are f64")]
+        self.revision.set(revision.0 as f64);
+    }
+}
+
+/// How many there are of each family; in time proportional to the number of clusters.
+fn counts(state: &State) -> [usize; FAMILIES.len()] {
+    [
+        state.packages.len(),
+        state.deployments.len(),
+        state.clusters.len(),
+        state.n_units(),
+        state.records.values().map(std::collections::BTreeMap::len).sum(),
+    ]
+}
+
+/// A gauge's value: more than 4 billion of anything are shown as that many.
+fn number(n: usize) -> f64 {
+    u32::try_from(n).unwrap_or(u32::MAX).into()
+}
+
+pub(super) fn describe_metrics() {
+    describe_gauge!(OBJECTS, "Objects in the cache, by family");
+    describe_gauge!(UNREADABLE, "Stored values that cannot be read, and are left alone");
+    describe_gauge!(REVISION, "Revision of the store that the cache shows");
+    describe_gauge!(LIVE, "1 while the cache follows the store, 0 while it may be behind");
+    describe_counter!(RELISTS, "Listings made anew, since the revision to resume at was compacted");
+    describe_counter!(WENT_BACK, "Times that the store was found at an older revision");
+}

@@ -1,0 +1,174 @@
+//! The watch cache: everything the store holds, as typed objects in ordered maps.
+//!
+//! Lists the whole prefix once, then watches it. Controllers decide on it and the API answers from
+//! it, so that neither costs the store a read per object.
+//!
+//! Invariants:
+//! - the [`State`] is always that of one revision: a transaction is seen whole or not at all;
+//! - it never skips a change: after a compaction or a broken stream it resumes at the next revision
+//!   or lists again, and says so;
+//! - a stored value that cannot be read is kept apart in [`State::unreadable`], never taken as
+//!   absent.
+//!
+//! It never writes to the store.
+
+mod fill;
+mod fresh;
+mod meters;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use oprc_cp_storage::{Revision, SharedStore};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use self::meters::Meters;
+pub use self::{
+    fresh::{Freshness, Stale},
+    state::{Changed, Entry, State},
+};
+
+/// Called with each object that changed, after the state shows it. Must be quick and must not
+/// block: it runs in the cache's own task. By custom it adds keys to a work queue.
+pub type Trigger = Arc<dyn Fn(&Changed, &State) + Send + Sync>;
+
+/// How the cache stands to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The revision that the state shows; `None` until it was first filled.
+    pub revision: Option<Revision>,
+    /// Whether the watch is running. While it is not, the state may be behind.
+    pub is_live: bool,
+}
+
+/// The watch cache. Shared by reference; filled and kept by [`Cache::run`].
+pub struct Cache {
+    store: SharedStore,
+    state: RwLock<State>,
+    position: watch::Sender<Position>,
+    triggers: Mutex<Vec<(u64, Trigger)>>,
+    next_trigger: AtomicU64,
+    meters: Meters,
+}
+
+/// The cache did not reach a revision in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the cache did not reach revision {wanted} within {waited:?}")]
+pub struct Behind {
+    /// The revision that was waited for.
+    pub wanted: Revision,
+    /// How long.
+    pub waited: Duration,
+}
+
+impl Cache {
+    /// An empty cache of `store`. [`Cache::run`] fills it.
+    #[must_use]
+    pub fn new(store: SharedStore) -> Arc<Self> {
+        let position = Position { revision: None, is_live: false };
+        Arc::new(Self {
+            store,
+            state: RwLock::new(State::default()),
+            position: watch::Sender::new(position),
+            triggers: Mutex::new(Vec::new()),
+            next_trigger: AtomicU64::new(0),
+            meters: Meters::new(),
+        })
+    }
+
+    /// The state. The guard is not [`Send`], so it cannot be held across an `await`; hold it for
+    /// as long as a look takes, since the cache cannot take a change in the meantime.
+    pub fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read()
+    }
+
+    /// Where the cache stands.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        *self.position.borrow()
+    }
+
+    /// Waits until the cache shows `revision` or a later one.
+    ///
+    /// # Errors
+    ///
+    /// [`Behind`] after `patience`.
+    pub async fn wait_for(&self, revision: Revision, patience: Duration) -> Result<(), Behind> {
+        let mut position = self.position.subscribe();
+        let reached = position.wait_for(|at| at.revision.is_some_and(|at| at >= revision));
+        match tokio::time::timeout(patience, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            // The sender lives as long as `self`, so only the timeout ends up here.
+            Ok(Err(_)) | Err(_) => Err(Behind { wanted: revision, waited: patience }),
+        }
+    }
+
+    /// Waits until the cache was filled.
+    pub async fn filled(&self) {
+        let mut position = self.position.subscribe();
+        // An error would mean that the sender is gone, and it lives as long as `self`.
+        let _ = position.wait_for(|at| at.revision.is_some()).await;
+    }
+
+    /// Calls `trigger` with each change from now on, until the subscription is dropped (a change
+    /// that is being told at that moment aside).
+    #[must_use]
+    pub fn subscribe(self: &Arc<Self>, trigger: Trigger) -> Subscription {
+        let id = self.next_trigger.fetch_add(1, Ordering::Relaxed);
+        self.triggers.lock().push((id, trigger));
+        Subscription { cache: Arc::clone(self), id }
+    }
+
+    /// Fills the cache and keeps it up to date until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => (),
+            () = fill::keep(self) => (),
+        }
+    }
+
+    fn measure(&self, revision: Revision) {
+        self.meters.show(&self.state.read(), revision);
+    }
+
+    fn notify(&self, changes: &[Changed]) {
+        if changes.is_empty() {
+            return;
+        }
+        let triggers = self.triggers.lock().clone();
+        let state = self.state.read();
+        for changed in changes {
+            for (_, trigger) in &triggers {
+                trigger(changed, &state);
+            }
+        }
+    }
+}
+
+/// Ends its trigger when dropped.
+pub struct Subscription {
+    cache: Arc<Cache>,
+    id: u64,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.cache.triggers.lock().retain(|(id, _)| *id != self.id);
+    }
+}
+
+/// Describes the metrics of caches.
+pub(crate) fn describe_metrics() {
+    meters::describe_metrics();
+}

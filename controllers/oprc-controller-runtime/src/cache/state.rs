@@ -1,0 +1,376 @@
+//! What the store holds, typed, with the indexes that the controllers and the API look things up
+//! by. No IO.
+//!
+//! Invariant: it is a function of what is stored, and of nothing that was stored before.
+
+mod differences;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use oprc_cp_storage::{Change, KeyValue, Revision, keys::Key};
+use oprc_models::{
+    cluster::{ClusterSpec, ClusterStatus},
+    dependency::Dependency,
+    deployment::OClassDeployment,
+    meta::Stored,
+    names::{ClusterName, DeploymentKey, PackageName, UnitId},
+    package::OPackage,
+    record::StoredRecord,
+    status::{DeploymentStatus, PackageStatus},
+    unit::StoredUnit,
+};
+
+/// One object and the revision of its last write, which a compare-and-swap needs.
+#[derive(Debug)]
+pub struct Entry<T> {
+    /// The object.
+    pub value: Arc<T>,
+    /// The revision of its last write.
+    pub revision: Revision,
+}
+
+impl<T> Clone for Entry<T> {
+    fn clone(&self) -> Self {
+        Self { value: Arc::clone(&self.value), revision: self.revision }
+    }
+}
+
+/// An object that changed: written, removed, become readable or unreadable. It carries no data:
+/// look it up in the [`State`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// A package's spec; the packages that it depends on or did before.
+    Package(PackageName, BTreeSet<PackageName>),
+    /// A deployment's spec; the packages that it is or was of.
+    Deployment(DeploymentKey, BTreeSet<PackageName>),
+    /// A cluster's registration.
+    Cluster(ClusterName),
+    /// A unit.
+    Unit(ClusterName, DeploymentKey),
+    /// A record; the deployments that it is or was of.
+    Record(ClusterName, UnitId, BTreeSet<DeploymentKey>),
+    /// A package's status.
+    PackageStatus(PackageName),
+    /// A deployment's status.
+    DeploymentStatus(DeploymentKey),
+    /// A cluster's status.
+    ClusterStatus(ClusterName),
+    /// An election.
+    Leader(String),
+}
+
+/// Everything the store holds, at one revision.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Packages.
+    pub packages: BTreeMap<PackageName, Entry<Stored<OPackage>>>,
+    /// Deployments.
+    pub deployments: BTreeMap<DeploymentKey, Entry<Stored<OClassDeployment>>>,
+    /// Registrations.
+    pub clusters: BTreeMap<ClusterName, Entry<Stored<ClusterSpec>>>,
+    /// Units, by deployment and cluster.
+    pub units: BTreeMap<DeploymentKey, BTreeMap<ClusterName, Entry<StoredUnit>>>,
+    /// Records, by cluster and unit.
+    pub records: BTreeMap<ClusterName, BTreeMap<UnitId, Entry<StoredRecord>>>,
+    /// Statuses of packages.
+    pub package_statuses: BTreeMap<PackageName, Entry<PackageStatus>>,
+    /// Statuses of deployments.
+    pub deployment_statuses: BTreeMap<DeploymentKey, Entry<DeploymentStatus>>,
+    /// Statuses of clusters.
+    pub cluster_statuses: BTreeMap<ClusterName, Entry<ClusterStatus>>,
+    /// The elections that have a leader: who it is, as it wrote itself down.
+    pub leaders: BTreeMap<String, Bytes>,
+    /// Keys whose value cannot be read, and why. They are there: nothing may be concluded from
+    /// their absence elsewhere, and nothing may overwrite them.
+    pub unreadable: BTreeMap<Key, String>,
+
+    units_of_cluster: BTreeMap<ClusterName, BTreeSet<DeploymentKey>>,
+    place_of_unit: BTreeMap<UnitId, (ClusterName, DeploymentKey)>,
+    records_of_deployment: BTreeMap<DeploymentKey, BTreeSet<(ClusterName, UnitId)>>,
+    deployments_of_package: BTreeMap<PackageName, BTreeSet<DeploymentKey>>,
+    owned_by_package: BTreeMap<PackageName, BTreeSet<DeploymentKey>>,
+    dependants_of_package: BTreeMap<PackageName, BTreeSet<PackageName>>,
+}
+
+/// An empty set, for look-ups that find nothing.
+fn none<T>() -> &'static BTreeSet<T> {
+    // A `BTreeSet` without elements has no allocation, so one constant serves every type.
+    const { &BTreeSet::new() }
+}
+
+impl State {
+    /// The deployments that have a unit on `cluster`.
+    #[must_use]
+    pub fn units_of_cluster(&self, cluster: &ClusterName) -> &BTreeSet<DeploymentKey> {
+        self.units_of_cluster.get(cluster).unwrap_or(none())
+    }
+
+    /// How many units there are.
+    pub(super) fn n_units(&self) -> usize {
+        self.place_of_unit.len()
+    }
+
+    /// The cluster and the deployment of the unit `id`.
+    #[must_use]
+    pub fn place_of_unit(&self, id: &UnitId) -> Option<&(ClusterName, DeploymentKey)> {
+        self.place_of_unit.get(id)
+    }
+
+    /// The unit of `deployment` on `cluster`.
+    #[must_use]
+    pub fn unit(
+        &self,
+        cluster: &ClusterName,
+        deployment: &DeploymentKey,
+    ) -> Option<&Entry<StoredUnit>> {
+        self.units.get(deployment)?.get(cluster)
+    }
+
+    /// The record of unit `id` on `cluster`.
+    #[must_use]
+    pub fn record(&self, cluster: &ClusterName, id: &UnitId) -> Option<&Entry<StoredRecord>> {
+        self.records.get(cluster)?.get(id)
+    }
+
+    /// The records of `deployment`, by cluster and unit.
+    #[must_use]
+    pub fn records_of_deployment(
+        &self,
+        deployment: &DeploymentKey,
+    ) -> &BTreeSet<(ClusterName, UnitId)> {
+        self.records_of_deployment.get(deployment).unwrap_or(none())
+    }
+
+    /// The deployments of classes of `package`.
+    #[must_use]
+    pub fn deployments_of_package(&self, package: &PackageName) -> &BTreeSet<DeploymentKey> {
+        self.deployments_of_package.get(package).unwrap_or(none())
+    }
+
+    /// The deployments that `package` declared inline.
+    #[must_use]
+    pub fn owned_by_package(&self, package: &PackageName) -> &BTreeSet<DeploymentKey> {
+        self.owned_by_package.get(package).unwrap_or(none())
+    }
+
+    /// The packages that name `package` among their dependencies.
+    #[must_use]
+    pub fn dependants_of_package(&self, package: &PackageName) -> &BTreeSet<PackageName> {
+        self.dependants_of_package.get(package).unwrap_or(none())
+    }
+
+    /// How many objects there are, statuses and elections aside.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.packages.len() + self.deployments.len() + self.clusters.len()
+    }
+
+    /// Whether there are no objects.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes one change; answers what changed, or `None` for a key of no known family.
+    pub(super) fn apply(&mut self, change: Change) -> Option<Changed> {
+        let (key, stored): (Key, _) = match change {
+            Change::Put(stored) => (stored.key.parse().ok()?, Some(stored)),
+            Change::Delete { key } => (key.parse().ok()?, None),
+        };
+        let mut flaw = None;
+        let changed = self.set(&key, stored.as_ref(), &mut flaw);
+        match flaw {
+            Some(reason) => {
+                tracing::error!(key = %key, error = reason, "stored value cannot be read; left alone");
+                self.unreadable.insert(key, reason);
+            }
+            None => {
+                self.unreadable.remove(&key);
+            }
+        }
+        Some(changed)
+    }
+
+    /// Puts what is stored under `key` in its map, or takes it from there: also where it cannot be
+    /// read (`flaw` then says why), since what it was is no longer what is stored.
+    fn set(&mut self, key: &Key, stored: Option<&KeyValue>, flaw: &mut Option<String>) -> Changed {
+        match key {
+            Key::Package(name) => self.set_package(name, decode(stored, flaw)),
+            Key::Deployment(name) => self.set_deployment(name, decode(stored, flaw)),
+            Key::Unit(cluster, deployment) => {
+                self.set_unit(cluster, deployment, decode(stored, flaw))
+            }
+            Key::Record(cluster, id) => self.set_record(cluster, id, decode(stored, flaw)),
+            Key::Cluster(name) => {
+                set(&mut self.clusters, name, decode(stored, flaw));
+                Changed::Cluster(name.clone())
+            }
+            Key::PackageStatus(name) => {
+                set(&mut self.package_statuses, name, decode(stored, flaw));
+                Changed::PackageStatus(name.clone())
+            }
+            Key::DeploymentStatus(name) => {
+                set(&mut self.deployment_statuses, name, decode(stored, flaw));
+                Changed::DeploymentStatus(name.clone())
+            }
+            Key::ClusterStatus(name) => {
+                set(&mut self.cluster_statuses, name, decode(stored, flaw));
+                Changed::ClusterStatus(name.clone())
+            }
+            Key::Leader(election) => {
+                let _ = match stored {
+                    Some(stored) => self.leaders.insert(election.clone(), stored.value.clone()),
+                    None => self.leaders.remove(election),
+                };
+                Changed::Leader(election.clone())
+            }
+        }
+    }
+
+    fn set_package(&mut self, name: &PackageName, new: Option<Entry<Stored<OPackage>>>) -> Changed {
+        let mut neighbours = BTreeSet::new();
+        if let Some(old) = set(&mut self.packages, name, new) {
+            for dependency in dependencies(&old.value.spec) {
+                remove_from(&mut self.dependants_of_package, &dependency, name);
+                neighbours.insert(dependency);
+            }
+        }
+        if let Some(new) = self.packages.get(name) {
+            for dependency in dependencies(&new.value.spec) {
+                let dependants = self.dependants_of_package.entry(dependency.clone()).or_default();
+                dependants.insert(name.clone());
+                neighbours.insert(dependency);
+            }
+        }
+        Changed::Package(name.clone(), neighbours)
+    }
+
+    fn set_deployment(
+        &mut self,
+        key: &DeploymentKey,
+        new: Option<Entry<Stored<OClassDeployment>>>,
+    ) -> Changed {
+        let mut packages = BTreeSet::new();
+        if let Some(old) = set(&mut self.deployments, key, new) {
+            let package = &old.value.spec.package_name;
+            remove_from(&mut self.deployments_of_package, package, key);
+            if let Some(owner) = &old.value.meta.owner {
+                remove_from(&mut self.owned_by_package, owner, key);
+            }
+            packages.insert(package.clone());
+        }
+        if let Some(new) = self.deployments.get(key) {
+            let package = &new.value.spec.package_name;
+            self.deployments_of_package.entry(package.clone()).or_default().insert(key.clone());
+            if let Some(owner) = &new.value.meta.owner {
+                self.owned_by_package.entry(owner.clone()).or_default().insert(key.clone());
+            }
+            packages.insert(package.clone());
+        }
+        Changed::Deployment(key.clone(), packages)
+    }
+
+    fn set_unit(
+        &mut self,
+        cluster: &ClusterName,
+        deployment: &DeploymentKey,
+        new: Option<Entry<StoredUnit>>,
+    ) -> Changed {
+        let new_id = new.as_ref().map(|entry| entry.value.unit.id.clone());
+        let of_deployment = self.units.entry(deployment.clone()).or_default();
+        let old = set(of_deployment, cluster, new);
+        if of_deployment.is_empty() {
+            self.units.remove(deployment);
+        }
+        let place = (cluster.clone(), deployment.clone());
+        if let Some(old) = old {
+            // Unless the id is another unit's by now.
+            let id = &old.value.unit.id;
+            if self.place_of_unit.get(id) == Some(&place) {
+                self.place_of_unit.remove(id);
+            }
+        }
+        if let Some(id) = new_id {
+            self.units_of_cluster.entry(cluster.clone()).or_default().insert(deployment.clone());
+            self.place_of_unit.insert(id, place);
+        } else {
+            remove_from(&mut self.units_of_cluster, cluster, deployment);
+        }
+        Changed::Unit(cluster.clone(), deployment.clone())
+    }
+
+    fn set_record(
+        &mut self,
+        cluster: &ClusterName,
+        id: &UnitId,
+        new: Option<Entry<StoredRecord>>,
+    ) -> Changed {
+        let new_key = new.as_ref().map(|entry| entry.value.deployment_key.clone());
+        let of_cluster = self.records.entry(cluster.clone()).or_default();
+        let old = set(of_cluster, id, new);
+        if of_cluster.is_empty() {
+            self.records.remove(cluster);
+        }
+        let place = (cluster.clone(), id.clone());
+        let mut deployments = BTreeSet::new();
+        if let Some(old) = old {
+            let key = &old.value.deployment_key;
+            remove_from(&mut self.records_of_deployment, key, &place);
+            deployments.insert(key.clone());
+        }
+        if let Some(new) = new_key {
+            self.records_of_deployment.entry(new.clone()).or_default().insert(place);
+            deployments.insert(new);
+        }
+        Changed::Record(cluster.clone(), id.clone(), deployments)
+    }
+}
+
+/// The packages that `package` names as dependencies, whether they are there or not.
+fn dependencies(package: &OPackage) -> impl Iterator<Item = PackageName> {
+    let parsed = package.dependencies.iter().filter_map(|text| Dependency::parse(text).ok());
+    parsed.map(|dependency| dependency.name)
+}
+
+/// The object that is `stored`; `None` where it was removed or cannot be read, which `flaw` tells.
+fn decode<T: serde::de::DeserializeOwned>(
+    stored: Option<&KeyValue>,
+    flaw: &mut Option<String>,
+) -> Option<Entry<T>> {
+    let stored = stored?;
+    match serde_json::from_slice(&stored.value) {
+        Ok(value) => Some(Entry { value: Arc::new(value), revision: stored.mod_revision }),
+        Err(error) => {
+            *flaw = Some(error.to_string());
+            None
+        }
+    }
+}
+
+/// Puts or removes `key`; answers what was there.
+fn set<K: Ord + Clone, T>(
+    map: &mut BTreeMap<K, Entry<T>>,
+    key: &K,
+    new: Option<Entry<T>>,
+) -> Option<Entry<T>> {
+    match new {
+        Some(entry) => map.insert(key.clone(), entry),
+        None => map.remove(key),
+    }
+}
+
+fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(values) = index.get_mut(key) {
+        values.remove(value);
+        if values.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! The work queue: which key to reconcile next.
+//!
+//! A state machine without I/O or a clock of its own: `now` is an argument, so tests need no sleep,
+//! and the jitter's seed is one, so a run can be repeated.
+//!
+//! Invariants:
+//! - a key is worked on by at most one worker at a time;
+//! - a key added while being worked on is worked on again afterwards (no lost update);
+//! - a key waits in the queue at most once, at the earliest time and the highest priority asked
+//!   for.
+//!
+//! So its size is bounded by the number of distinct keys, whatever is added how often. It remembers
+//! a key only while the key waits or is worked on: a failure count cannot leak, because a key that
+//! failed always waits for its next try.
+//!
+//! The semantics are client-go's `workqueue` with its delaying and rate limiting layers, and the
+//! priorities of controller-runtime. One structure does for all of them: keys wait in order of the
+//! time they are due at, and those due now are "ready".
+
+mod line;
+
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    hash::Hash,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use self::line::Line;
+use crate::backoff::Backoff;
+
+/// The longest time that a key is put off, whoever asks for more.
+///
+/// Nothing here needs longer, and adding it to an instant cannot overflow.
+pub const MAX_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest `RetryAfter` that is obeyed: who asks for more is asked again after this.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
+
+/// Who goes first among the keys that are due.
+///
+/// A resync that is due gets at least one turn in sixteen: it is slowed, not starved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Nothing is known to have changed: the first listing, a relisting, the periodic second look.
+    Resync,
+    /// Something changed.
+    Change,
+}
+
+/// How a piece of work ended, and so when its key is due again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It succeeded: forget the failures and wait for the next add.
+    Settled,
+    /// It succeeded: forget the failures and look again after this time, as a resync.
+    After(Duration),
+    /// It failed: back off and try again, at the priority it had.
+    Retry,
+    /// It failed, and was told not to come back sooner than this: the back-off is added to it, so
+    /// that those who were told the same do not come back together.
+    RetryAfter(Duration),
+}
+
+/// A key handed out to be worked on, until [`WorkQueue::done`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job<K> {
+    /// The key.
+    pub key: K,
+    /// How long it was due before it was handed out.
+    pub waited: Duration,
+    /// How often it has failed in a row.
+    pub failures: u32,
+}
+
+/// The work queue. See the [module](self).
+#[derive(Debug)]
+pub struct WorkQueue<K> {
+    line: Line<K>,
+    /// Only ever looked up, so its order decides nothing. A B-tree took twice to four times as long.
+    waiting: HashMap<K, Waiting>,
+    active: BTreeMap<K, Active>,
+    backoff: Backoff,
+    rng: fastrand::Rng,
+    is_closed: bool,
+}
+
+/// When and how urgently a key is to be worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wish {
+    priority: Priority,
+    due: Instant,
+}
+
+impl Wish {
+    /// What satisfies both.
+    fn and(self, other: Self) -> Self {
+        Self { priority: self.priority.max(other.priority), due: self.due.min(other.due) }
+    }
+}
+
+#[derive(Debug)]
+struct Waiting {
+    wish: Wish,
+    /// The key's own number in the line.
+    ticket: u64,
+    failures: u32,
+}
+
+#[derive(Debug)]
+struct Active {
+    priority: Priority,
+    since: Instant,
+    failures: u32,
+    /// What was asked for while it was worked on: client-go's "dirty" mark.
+    again: Option<Wish>,
+}
+
+impl<K: Ord + Hash + Clone> WorkQueue<K> {
+    /// An empty queue; `seed` is that of the jitter.
+    #[must_use]
+    pub fn new(backoff: Backoff, seed: u64) -> Self {
+        Self {
+            line: Line::default(),
+            waiting: HashMap::new(),
+            active: BTreeMap::new(),
+            backoff,
+            rng: fastrand::Rng::with_seed(seed),
+            is_closed: false,
+        }
+    }
+
+    /// Asks for `key` to be worked on now, or again if it is being worked on.
+    pub fn add(&mut self, key: K, priority: Priority, now: Instant) {
+        self.add_after(key, priority, Duration::ZERO, now);
+    }
+
+    /// Asks for `key` to be worked on in `delay`, at most [`MAX_DELAY`].
+    ///
+    /// This never puts off a key that is due sooner, and it brings forward one that waits longer,
+    /// be it for its back-off: what was added may be what heals it.
+    pub fn add_after(&mut self, key: K, priority: Priority, delay: Duration, now: Instant) {
+        if self.is_closed {
+            return;
+        }
+        let wish = Wish { priority, due: now + delay.min(MAX_DELAY) };
+        match self.active.get_mut(&key) {
+            Some(active) => {
+                active.again = Some(active.again.map_or(wish, |earlier| earlier.and(wish)));
+            }
+            None => self.enqueue(key, wish, 0),
+        }
+    }
+
+    /// Hands out the next key that is due, if any.
+    pub fn pop(&mut self, now: Instant) -> Option<Job<K>> {
+        let (key, due) = self.line.pop(now)?;
+        let (kept, waiting) =
+            self.waiting.remove_entry(&key).expect("what stands in line is waiting");
+        let active = Active {
+            priority: waiting.wish.priority,
+            since: now,
+            failures: waiting.failures,
+            again: None,
+        };
+        self.active.insert(kept, active);
+        Some(Job { key, waited: now.duration_since(due), failures: waiting.failures })
+    }
+
+    /// Takes back a key that [`pop`](Self::pop) handed out; answers how long it was worked on.
+    ///
+    /// # Panics
+    ///
+    /// When `key` was not handed out: two workers would have had it.
+    pub fn done(&mut self, key: &K, outcome: Outcome, now: Instant) -> Duration {
+        let (key, active) =
+            self.active.remove_entry(key).expect("done() is for a key that pop() handed out");
+        let worked = now.duration_since(active.since);
+        if self.is_closed {
+            return worked;
+        }
+        let failures = match outcome {
+            Outcome::Settled | Outcome::After(_) => 0,
+            Outcome::Retry | Outcome::RetryAfter(_) => active.failures.saturating_add(1),
+        };
+        let next = self.delay(outcome, failures).map(|delay| {
+            let priority = match outcome {
+                Outcome::Settled | Outcome::After(_) => Priority::Resync,
+                Outcome::Retry | Outcome::RetryAfter(_) => active.priority,
+            };
+            Wish { priority, due: now + delay.min(MAX_DELAY) }
+        });
+        for wish in active.again.into_iter().chain(next) {
+            self.enqueue(key.clone(), wish, failures);
+        }
+        worked
+    }
+
+    /// When the next key is due: not after now if a `pop` would yield one, `None` when none waits.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        self.line.next_due()
+    }
+
+    /// The number of keys that wait, due or not; those being worked on do not count.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether no key waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The number of keys that are due.
+    #[must_use]
+    pub fn n_due(&self, now: Instant) -> usize {
+        self.line.n_due(now)
+    }
+
+    /// How long each key that is being worked on has been so, in key order.
+    pub fn running(&self, now: Instant) -> impl Iterator<Item = (&K, Duration)> {
+        self.active.iter().map(move |(key, active)| (key, now.duration_since(active.since)))
+    }
+
+    /// Forgets what waits, and ignores what is added from now on.
+    ///
+    /// Nothing is lost by it: whoever works next starts from the whole state. Keys being worked on
+    /// are still to be given back.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+        self.waiting.clear();
+        self.line = Line::default();
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// How long a key with this outcome and so many failures in a row waits; `None`: until added.
+    fn delay(&mut self, outcome: Outcome, failures: u32) -> Option<Duration> {
+        match outcome {
+            Outcome::Settled => None,
+            Outcome::After(delay) => Some(delay),
+            Outcome::Retry => Some(self.backoff.delay(failures, &mut self.rng)),
+            Outcome::RetryAfter(at_least) => {
+                Some(at_least.min(MAX_RETRY_AFTER) + self.backoff.delay(failures, &mut self.rng))
+            }
+        }
+    }
+
+    /// Lets `key` wait for `wish`, or for that and what it waits for already.
+    fn enqueue(&mut self, key: K, wish: Wish, failures: u32) {
+        match self.waiting.entry(key) {
+            Entry::Vacant(entry) => {
+                let ticket = self.line.ticket();
+                self.line.join(wish, ticket, entry.key().clone());
+                entry.insert(Waiting { wish, ticket, failures });
+            }
+            Entry::Occupied(mut entry) => {
+                let Waiting { wish: waited_for, ticket, .. } = *entry.get();
+                let both = waited_for.and(wish);
+                if both != waited_for {
+                    self.line.leave(waited_for, ticket);
+                    self.line.join(both, ticket, entry.key().clone());
+                    entry.get_mut().wish = both;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! The agent of one cluster: what its parts share.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use oprc_controller_runtime::{queue::Priority, shared::Queue};
+use oprc_crm_client::{
+    CallError, Caller, Crm,
+    breaker::{self, Breaker, Permit},
+    record_breaker,
+};
+use oprc_models::{
+    cluster::{BreakerState, ClusterHealth},
+    names::{ClusterName, DeploymentKey, UnitId},
+};
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+
+use super::mirror::{Mirror, Verdict};
+use crate::context::Context;
+
+/// How agents behave.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Between two looks at a CRM's health.
+    pub health_interval: Duration,
+    /// Between two listings of a CRM that cannot be watched and holds still.
+    pub poll_interval: Duration,
+    /// Between two listings of a CRM that is watched.
+    pub relist_interval: Duration,
+    /// Calls for units in flight at once, per cluster.
+    pub max_in_flight: usize,
+    /// The longest that a reconcile may take, its call included.
+    pub deadline: Duration,
+    /// The breaker.
+    pub breaker: breaker::Config,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            health_interval: Duration::from_secs(5),
+            poll_interval: Duration::from_secs(10),
+            relist_interval: Duration::from_secs(300),
+            max_in_flight: 12,
+            deadline: Duration::from_secs(60),
+            breaker: breaker::Config::default(),
+        }
+    }
+}
+
+/// What a worker of the units' queue is to look at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Work {
+    /// The unit of this deployment.
+    Unit(DeploymentKey),
+    /// A record of ours that no unit asks for.
+    Orphan(UnitId),
+}
+
+/// What the agent knows of its cluster as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// What the CRM last said of itself.
+    pub(crate) health: Option<ClusterHealth>,
+    /// Whether it said so for this cluster; `None`: not heard yet.
+    pub(crate) is_identified: Option<bool>,
+    /// Whether it refused our credentials.
+    pub(crate) is_unauthorized: bool,
+    /// The last failure, while there is one.
+    pub(crate) failure: Option<String>,
+    /// Records there that are not ours.
+    pub(crate) n_unmanaged: u64,
+    /// Orphans that are left alone, since they are too many at once.
+    pub(crate) n_held_orphans: usize,
+}
+
+/// The agent of one cluster.
+pub(crate) struct Agent {
+    pub(crate) context: Context,
+    pub(crate) cluster: ClusterName,
+    pub(crate) settings: Settings,
+    pub(crate) crm: Arc<dyn Crm>,
+    pub(crate) mirror: Mutex<Mirror>,
+    pub(crate) view: Mutex<View>,
+    breaker: Mutex<Breaker>,
+    /// Units to bring about.
+    pub(crate) units: Queue<Work>,
+    /// Records to write down.
+    pub(crate) records: Queue<UnitId>,
+    /// Clusters whose status is to be written, shared by all agents.
+    pub(crate) statuses: Queue<ClusterName>,
+    /// Work that waits for the breaker or for a complete listing.
+    parked: Mutex<BTreeSet<Work>>,
+    /// Wakes the health loop: the breaker changed.
+    pub(crate) breaker_changed: Notify,
+    /// Wakes the mirror's loop: a listing is wanted.
+    pub(crate) listing_wanted: Notify,
+}
+
+/// Why a call was not made or did not succeed.
+pub(crate) enum Failure {
+    /// The breaker lets nothing through: the work is parked.
+    Parked,
+    /// The call failed.
+    Call(CallError),
+}
+
+/// The queues that an agent is given.
+pub(crate) struct Queues {
+    pub(crate) units: Queue<Work>,
+    pub(crate) records: Queue<UnitId>,
+    pub(crate) statuses: Queue<ClusterName>,
+}
+
+impl Agent {
+    pub(crate) fn new(
+        context: Context,
+        cluster: ClusterName,
+        crm: Arc<dyn Crm>,
+        settings: Settings,
+        queues: Queues,
+    ) -> Self {
+        // Breakers of different clusters must not probe in step.
+        let salt = cluster
+            .as_str()
+            .bytes()
+            .fold(0_u64, |salt, byte| salt.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let seed = settings.breaker.seed ^ salt;
+        let breaker = Breaker::new(breaker::Config { seed, ..settings.breaker.clone() });
+        Self {
+            context,
+            cluster,
+            settings,
+            crm,
+            mirror: Mutex::default(),
+            view: Mutex::default(),
+            breaker: Mutex::new(breaker),
+            units: queues.units,
+            records: queues.records,
+            statuses: queues.statuses,
+            parked: Mutex::default(),
+            breaker_changed: Notify::new(),
+            listing_wanted: Notify::new(),
+        }
+    }
+
+    /// Who calls.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            term: self.context.term.revision().0,
+            owner: Arc::clone(&self.context.owner),
+            correlation_id: None,
+        }
+    }
+
+    pub(crate) fn breaker_state(&self) -> BreakerState {
+        self.breaker.lock().state()
+    }
+
+    /// When the next probe is due; `None`: the breaker is not open.
+    pub(crate) fn next_probe(&self) -> Option<Instant> {
+        self.breaker.lock().next_probe(Instant::now())
+    }
+
+    /// Whether the CRM may be asked for anything but its health.
+    pub(crate) fn may_call(&self) -> bool {
+        self.view.lock().is_identified == Some(true) && self.breaker_state() != BreakerState::Open
+    }
+
+    /// Makes `work` wait until the CRM was listed again.
+    pub(crate) fn park(&self, work: Work) {
+        self.parked.lock().insert(work);
+    }
+
+    /// Lets all parked work go on.
+    pub(crate) fn release(&self) {
+        let parked = std::mem::take(&mut *self.parked.lock());
+        for work in parked {
+            self.units.add(work, Priority::Change);
+        }
+    }
+
+    /// Asks for a listing, as soon as one may be made.
+    pub(crate) fn want_listing(&self) {
+        self.listing_wanted.notify_one();
+    }
+
+    /// Asks for the cluster's status to be written.
+    pub(crate) fn status_changed(&self) {
+        self.statuses.add(self.cluster.clone(), Priority::Change);
+    }
+
+    /// Makes a call, if the breaker lets it: a probe only when it is open.
+    ///
+    /// None once the term has run out on our clock, which needs no task to be noticed: a process
+    /// that was paused wakes in the middle of its work, and a CRM may not know of terms.
+    pub(crate) async fn call<T>(
+        &self,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, Failure> {
+        if !self.context.term.is_valid(Instant::now()) {
+            return Err(Failure::Parked);
+        }
+        let Some(permit) = self.breaker.lock().begin(Instant::now()) else {
+            return Err(Failure::Parked);
+        };
+        self.judge(permit, call).await.map_err(Failure::Call)
+    }
+
+    /// Makes a call that tells whether the CRM is there: the breaker's probe while it is open.
+    /// `None`: no probe is due.
+    pub(crate) async fn probe<T>(
+        &self,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Option<Result<T, CallError>> {
+        let now = Instant::now();
+        let permit = {
+            let mut breaker = self.breaker.lock();
+            if breaker.state() == BreakerState::Open {
+                breaker.begin_probe(now)
+            } else {
+                breaker.begin(now)
+            }
+        };
+        Some(self.judge(permit?, call).await)
+    }
+
+    async fn judge<T>(
+        &self,
+        permit: Permit,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let mut permit = Abandon { agent: self, permit: Some(permit) };
+        let result = call.await;
+        let is_failure = result.as_ref().is_err_and(CallError::counts_against_breaker);
+        // A call that found no room was not made: its permit goes back.
+        let was_made = !result.as_ref().is_err_and(CallError::is_our_own);
+        if let Some(permit) = permit.permit.take_if(|_| was_made) {
+            let now = Instant::now();
+            let changed = {
+                let mut breaker = self.breaker.lock();
+                if is_failure {
+                    breaker.on_failure(permit, now)
+                } else {
+                    breaker.on_success(permit, now)
+                }
+            };
+            if let Some(state) = changed {
+                self.breaker_turned(state);
+            }
+        }
+        result
+    }
+
+    fn breaker_turned(&self, state: BreakerState) {
+        tracing::info!(cluster = %self.cluster, to = ?state, "breaker changed");
+        record_breaker(&self.cluster, state);
+        match state {
+            // What it holds is not known any more, until it was listed again.
+            BreakerState::Open => self.mirror.lock().distrust(),
+            BreakerState::HalfOpen => self.want_listing(),
+            // Work that found the half-open breaker busy.
+            BreakerState::Closed if self.mirror.lock().is_listed() => self.release(),
+            BreakerState::Closed => (),
+        }
+        self.breaker_changed.notify_one();
+        self.status_changed();
+    }
+
+    /// Notes what became of a call for `id`, and has it written down.
+    pub(crate) fn note(&self, id: &UnitId, verdict: Verdict) {
+        self.mirror.lock().note(id, verdict, Instant::now());
+        self.records.add(id.clone(), Priority::Change);
+    }
+}
+
+/// Gives a permit back when its call was dropped: cut off by a deadline or by the end of the term.
+struct Abandon<'a> {
+    agent: &'a Agent,
+    permit: Option<Permit>,
+}
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.agent.breaker.lock().on_abandoned(permit);
+        }
+    }
+}

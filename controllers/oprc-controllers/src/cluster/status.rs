@@ -1,0 +1,147 @@
+//! Writes down how one cluster is: from its agent's view to the store, on change only.
+
+use oprc_controller_runtime::controller::Requeue;
+use oprc_cp_storage::keys::Key;
+use oprc_models::{
+    cluster::{BreakerState, ClusterStatus, Connectivity, HealthStatus, features},
+    condition::{Condition, Truth, carry_transitions},
+    meta::Timestamp,
+};
+
+use super::agent::{Agent, View};
+use crate::{
+    context::{put, require_readable},
+    error::Error,
+};
+
+/// Reconciles the stored status of the agent's cluster with what the agent knows.
+///
+/// # Errors
+///
+/// [`Error::Store`], [`Error::Behind`], [`Error::Unreadable`].
+pub(crate) async fn reconcile(agent: &Agent) -> Result<Requeue, Error> {
+    let write = {
+        let state = agent.context.cache.read();
+        let key = Key::ClusterStatus(agent.cluster.clone());
+        require_readable(&state, |unreadable| *unreadable == key)?;
+        let stored = state.cluster_statuses.get(&agent.cluster);
+        let is_listed = agent.mirror.lock().is_listed();
+        let new = status(
+            &agent.view.lock(),
+            agent.breaker_state(),
+            is_listed,
+            stored.map(|entry| &*entry.value),
+            (agent.context.now)(),
+        );
+        match stored {
+            Some(entry) if *entry.value == new => None,
+            _ => Some(put(&key, stored.map(|entry| entry.revision), &new)?),
+        }
+    };
+    if let Some(write) = write {
+        agent.context.commit(vec![write]).await?;
+    }
+    Ok(Requeue::AwaitChange)
+}
+
+fn status(
+    view: &View,
+    breaker: BreakerState,
+    is_listed: bool,
+    before: Option<&ClusterStatus>,
+    now: Timestamp,
+) -> ClusterStatus {
+    let connectivity = if view.is_identified == Some(false) {
+        Connectivity::Misidentified
+    } else if view.is_unauthorized {
+        Connectivity::Unauthorized
+    } else if breaker == BreakerState::Open {
+        Connectivity::Unreachable
+    } else if is_listed && view.is_identified == Some(true) {
+        Connectivity::Connected
+    } else if view.failure.is_some() {
+        // Failing since before it was first heard, or back and not listed yet.
+        Connectivity::Unreachable
+    } else {
+        // Not tried yet in this term: what was said before stands, unless it was good.
+        before
+            .map(|before| before.connectivity)
+            .filter(|before| *before != Connectivity::Connected)
+            .unwrap_or_default()
+    };
+    let message = match connectivity {
+        Connectivity::Connected => None,
+        Connectivity::Unknown => Some("not heard from yet".to_owned()),
+        Connectivity::Unreachable | Connectivity::Unauthorized | Connectivity::Misidentified => {
+            view.failure.clone().or_else(|| Some("waits for a complete listing".to_owned()))
+        }
+    };
+    let health = view.health.clone().map(|mut health| {
+        health.last_seen = None;
+        health
+    });
+    let health = health.or_else(|| before.and_then(|before| before.health.clone()));
+    let since = before.filter(|before| before.connectivity == connectivity);
+    let since = since.and_then(|before| before.since).unwrap_or(now);
+    let conditions = conditions(connectivity, message.as_deref(), view, now);
+    ClusterStatus {
+        connectivity,
+        breaker,
+        health,
+        message,
+        since: Some(since),
+        unmanaged_records: view.n_unmanaged,
+        conditions: carry_transitions(
+            before.map_or(&[], |before| before.conditions.as_slice()),
+            conditions,
+        ),
+    }
+}
+
+fn conditions(
+    connectivity: Connectivity,
+    message: Option<&str>,
+    view: &View,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let health = view.health.as_ref();
+    let (ready, reason) = match connectivity {
+        Connectivity::Connected => match health.map(|health| health.status) {
+            Some(HealthStatus::Unhealthy) => (Truth::False, "Unhealthy"),
+            Some(HealthStatus::Degraded) => (Truth::True, "Degraded"),
+            Some(HealthStatus::Healthy) | None => (Truth::True, "Connected"),
+        },
+        Connectivity::Unknown => (Truth::Unknown, "NotHeardYet"),
+        Connectivity::Unreachable => (Truth::Unknown, "Unreachable"),
+        Connectivity::Unauthorized => (Truth::False, "Unauthorized"),
+        Connectivity::Misidentified => (Truth::False, "Misidentified"),
+    };
+    let message = message.unwrap_or_default().to_owned();
+    let mut conditions = vec![Condition::new("Ready", ready, reason, message, 0, now)];
+    let missing = health.map(|health| {
+        let wanted = [features::GENERATIONS, features::TERMS];
+        let has = |feature: &str| health.features.iter().any(|has| has == feature);
+        wanted.into_iter().filter(|feature| !has(feature)).collect::<Vec<_>>()
+    });
+    if let Some(missing) = missing {
+        let (truth, reason) = if missing.is_empty() {
+            (Truth::True, "ContractKept")
+        } else {
+            (Truth::False, "RestsOnElection")
+        };
+        let message = if missing.is_empty() {
+            String::new()
+        } else {
+            format!("the CRM does not keep {}", missing.join(" and "))
+        };
+        conditions.push(Condition::new("Fenced", truth, reason, message, 0, now));
+    }
+    if view.n_held_orphans > 0 {
+        let message = format!(
+            "{} records of ours have no unit; too many at once to delete without being told to",
+            view.n_held_orphans
+        );
+        conditions.push(Condition::new("OrphansHeld", Truth::True, "TooMany", message, 0, now));
+    }
+    conditions
+}

@@ -1,0 +1,293 @@
+//! Brings one unit about: reads what is desired and observed, plans, calls the CRM.
+
+use std::{sync::Arc, time::Duration};
+
+use oprc_controller_runtime::controller::Requeue;
+use oprc_cp_storage::keys::Key;
+use oprc_crm_client::{CallError, Deleted};
+use oprc_models::{
+    names::{DeploymentKey, UnitId},
+    record::Refusal,
+    unit::DeploymentUnit,
+};
+use oprc_observability::Report;
+use oprc_planning::unit::{Action, Observation, Reason, plan};
+use tokio::time::Instant;
+
+use super::{
+    agent::{Agent, Failure, Work},
+    mirror::{Mirror, Verdict},
+};
+use crate::{
+    context::{remove, require_readable},
+    error::Error,
+};
+
+/// How long a CRM that took a unit has to show it in its records, before it is listed to find out.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Between two requests for a deletion that its CRM took and has not finished.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Between two tries while a half-open breaker is busy with others.
+const BUSY_BREAKER: Duration = Duration::from_millis(50);
+
+/// What is to be done, with all that it takes: decided under the locks, carried out without.
+enum Decision {
+    Nothing,
+    Check(Duration),
+    /// Wait for the cluster to come back, however long.
+    Park,
+    /// Wait for a listing.
+    Observe,
+    Forget(UnitId, DeploymentKey, oprc_cp_storage::Revision),
+    Apply(Arc<oprc_models::unit::StoredUnit>, Reason),
+    Delete(Removal),
+}
+
+/// A deletion to ask for.
+struct Removal {
+    id: UnitId,
+    deployment: DeploymentKey,
+    generation: u64,
+}
+
+/// Reconciles one unit, or one record that has none.
+///
+/// # Errors
+///
+/// [`Error::Call`] when the CRM did not do it; [`Error::Store`] when its removal could not be
+/// written down.
+pub(crate) async fn reconcile(agent: &Agent, work: &Work) -> Result<Requeue, Error> {
+    let decision = match work {
+        Work::Unit(deployment) => decide_unit(agent, deployment)?,
+        Work::Orphan(id) => decide_orphan(agent, id)?,
+    };
+    match decision {
+        Decision::Nothing => Ok(Requeue::AwaitChange),
+        Decision::Check(after) => Ok(Requeue::After(after)),
+        Decision::Park => {
+            agent.park(work.clone());
+            agent.want_listing();
+            Ok(Requeue::AwaitChange)
+        }
+        Decision::Observe => {
+            agent.want_listing();
+            Err(Error::NotObserved { cluster: agent.cluster.clone() })
+        }
+        Decision::Forget(id, deployment, revision) => {
+            let key = Key::Unit(agent.cluster.clone(), deployment);
+            agent.context.commit(vec![remove(&key, revision)]).await?;
+            agent.mirror.lock().forget(&id);
+            Ok(Requeue::AwaitChange)
+        }
+        Decision::Apply(unit, reason) => apply(agent, work, &unit.unit, reason).await,
+        Decision::Delete(removal) => delete(agent, work, &removal).await,
+    }
+}
+
+fn decide_unit(agent: &Agent, deployment: &DeploymentKey) -> Result<Decision, Error> {
+    let state = agent.context.cache.read();
+    let key = Key::Unit(agent.cluster.clone(), deployment.clone());
+    require_readable(&state, |unreadable| *unreadable == key)?;
+    let Some(entry) = state.unit(&agent.cluster, deployment) else {
+        return Ok(Decision::Nothing);
+    };
+    let unit = &entry.value;
+    let (id, generation) = (&unit.unit.id, unit.unit.generation);
+    let removal =
+        |generation| Removal { id: id.clone(), deployment: deployment.clone(), generation };
+    let mirror = agent.mirror.lock();
+    Ok(match plan(unit, mirror.observe(id)) {
+        Action::Nothing => Decision::Nothing,
+        Action::Observe | Action::Apply(_) if mirror.applied_at(id, generation).is_some() => {
+            await_record(agent, &mirror, id, generation)
+        }
+        Action::Observe if !mirror.is_listed() => Decision::Park,
+        Action::Observe => Decision::Observe,
+        Action::Apply(reason) => Decision::Apply(Arc::clone(unit), reason),
+        Action::Delete(generation, _) => ask_to_delete(&mirror, removal(generation)),
+        // Not there; but a creation may still be under way to it. A deletion that the CRM answered
+        // fences it off.
+        Action::Forget if !mirror.has_fenced(id, generation) => {
+            Decision::Delete(removal(generation))
+        }
+        Action::Forget => Decision::Forget(id.clone(), deployment.clone(), entry.revision),
+    })
+}
+
+/// The CRM took the unit: its record is awaited, and looked for once it is late.
+fn await_record(agent: &Agent, mirror: &Mirror, id: &UnitId, generation: u64) -> Decision {
+    let waited = mirror.applied_at(id, generation).map(|at| at.elapsed());
+    let rest = SETTLE.saturating_sub(waited.unwrap_or_default());
+    if rest.is_zero() {
+        agent.want_listing();
+        return Decision::Check(SETTLE);
+    }
+    Decision::Check(rest)
+}
+
+/// Asks for a deletion, unless the CRM took the same request a moment ago.
+fn ask_to_delete(mirror: &Mirror, removal: Removal) -> Decision {
+    let waited = mirror.deletion_begun_at(&removal.id, removal.generation).map(|at| at.elapsed());
+    let rest = waited.map_or(Duration::ZERO, |waited| ASK_AGAIN.saturating_sub(waited));
+    if rest.is_zero() { Decision::Delete(removal) } else { Decision::Check(rest) }
+}
+
+fn decide_orphan(agent: &Agent, id: &UnitId) -> Result<Decision, Error> {
+    let state = agent.context.cache.read();
+    let mirror = agent.mirror.lock();
+    let Observation::Present(record) = mirror.observe(id) else { return Ok(Decision::Nothing) };
+    // A unit that cannot be read may be the one that asks for it.
+    require_readable(
+        &state,
+        |unreadable| matches!(unreadable, Key::Unit(cluster, _) if *cluster == agent.cluster),
+    )?;
+    let is_wanted = state.place_of_unit(id).is_some_and(|(cluster, _)| *cluster == agent.cluster);
+    let is_ours = *record.owner == *agent.context.owner;
+    if is_wanted || !is_ours {
+        return Ok(Decision::Nothing);
+    }
+    let removal = Removal {
+        id: id.clone(),
+        deployment: record.deployment_key.clone(),
+        generation: record.generation,
+    };
+    Ok(ask_to_delete(&mirror, removal))
+}
+
+async fn apply(
+    agent: &Agent,
+    work: &Work,
+    unit: &DeploymentUnit,
+    reason: Reason,
+) -> Result<Requeue, Error> {
+    tracing::info!(
+        cluster = %agent.cluster, deployment = %unit.deployment_key, unit = %unit.id,
+        generation = unit.generation, ?reason, "applying unit"
+    );
+    let call = Call::begin(agent, &unit.id, &unit.deployment_key, unit.generation);
+    let caller = agent.caller();
+    match agent.call(agent.crm.apply(&caller, unit)).await {
+        Ok(_) => {
+            call.end(Verdict::Applied(unit.generation, unit.spec_hash.clone()));
+            // Its record comes by the watch or the next listing.
+            Ok(Requeue::After(SETTLE))
+        }
+        Err(failure) => call.fail(work, failure),
+    }
+}
+
+async fn delete(agent: &Agent, work: &Work, removal: &Removal) -> Result<Requeue, Error> {
+    let Removal { id, deployment, generation } = removal;
+    let generation = *generation;
+    tracing::info!(
+        cluster = %agent.cluster, deployment = %deployment, unit = %id, generation, "deleting unit"
+    );
+    let call = Call::begin(agent, id, deployment, generation);
+    let caller = agent.caller();
+    match agent.call(agent.crm.delete(&caller, id, generation)).await {
+        Ok(Deleted::Begun) => {
+            call.end(Verdict::DeletionBegun(generation));
+            Ok(Requeue::After(ASK_AGAIN))
+        }
+        Ok(Deleted::Gone) => {
+            call.end(Verdict::Gone(generation));
+            // Now that it is known to be gone, it can be forgotten.
+            Ok(Requeue::After(Duration::ZERO))
+        }
+        Err(failure) => call.fail(work, failure),
+    }
+}
+
+/// A call for a unit that is under way. Dropped without an end, it was not answered.
+struct Call<'a> {
+    agent: &'a Agent,
+    id: &'a UnitId,
+    deployment: &'a DeploymentKey,
+    generation: u64,
+    began: Instant,
+    is_over: bool,
+}
+
+impl<'a> Call<'a> {
+    fn begin(
+        agent: &'a Agent,
+        id: &'a UnitId,
+        deployment: &'a DeploymentKey,
+        generation: u64,
+    ) -> Self {
+        Self { agent, id, deployment, generation, began: Instant::now(), is_over: false }
+    }
+
+    fn end(mut self, verdict: Verdict) {
+        self.is_over = true;
+        self.agent.note(self.id, verdict);
+    }
+
+    /// Notes a failure, and says when to try again.
+    fn fail(self, work: &Work, failure: Failure) -> Result<Requeue, Error> {
+        let agent = self.agent;
+        let error = match failure {
+            Failure::Parked => {
+                let mut call = self;
+                call.is_over = true;
+                if agent.next_probe().is_none() {
+                    return Ok(Requeue::After(BUSY_BREAKER));
+                }
+                agent.park(work.clone());
+                return Ok(Requeue::AwaitChange);
+            }
+            Failure::Call(error) => error,
+        };
+        tracing::warn!(
+            cluster = %agent.cluster, unit = %self.id, generation = self.generation,
+            took_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            error = %Report(&error), "CRM call failed"
+        );
+        if error.may_have_been_done() {
+            agent.want_listing();
+        }
+        let verdict = self.verdict_of(&error);
+        self.end(verdict);
+        if agent.next_probe().is_some() {
+            // The breaker is open: it paces the tries, and all goes on at once when it heals.
+            agent.park(work.clone());
+            return Ok(Requeue::AwaitChange);
+        }
+        let retry_after = error.retry_after();
+        Err(Error::Call { cluster: agent.cluster.clone(), source: error, retry_after })
+    }
+
+    fn verdict_of(&self, error: &CallError) -> Verdict {
+        let refused = |status, code, message: &str, current_generation| {
+            let (generation, at) = (self.generation, (self.agent.context.now)());
+            let message = message.to_owned();
+            let refusal = Refusal { generation, status, code, message, current_generation, at };
+            Verdict::Refused(refusal, self.deployment.clone())
+        };
+        match error {
+            CallError::Refused { status, code, message } => {
+                refused(*status, code.clone(), message, None)
+            }
+            CallError::Stale { code, message, current_generation } => {
+                refused(409, Some(code.clone()), message, *current_generation)
+            }
+            error if error.may_have_been_done() => Verdict::Unanswered,
+            CallError::Unauthorized { .. }
+            | CallError::Busy { .. }
+            | CallError::Gone
+            | CallError::Unreachable { .. }
+            | CallError::Unanswered { .. } => Verdict::NotSent,
+        }
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.agent.note(self.id, Verdict::Unanswered);
+            self.agent.want_listing();
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What every controller is given: the store, the cache, a clock and the term it leads in.
+
+use std::{sync::Arc, time::Duration};
+
+use oprc_controller_runtime::{
+    cache::{Cache, State},
+    leading::Term,
+};
+use oprc_cp_storage::{Op, Precondition, Revision, SharedStore, Txn, Write, keys::Key, typed};
+use oprc_models::meta::Timestamp;
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// A clock for people: it is written down, and no decision rests on it.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How long a reconcile waits to see its own write.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Writes in one transaction: etcd allows 128 operations, and the store adds one of its own.
+pub(crate) const MAX_WRITES: usize = 100;
+
+/// What every controller of one term is given.
+#[derive(Clone)]
+pub struct Context {
+    /// The store, for writes.
+    pub store: SharedStore,
+    /// What the store holds, for reads.
+    pub cache: Arc<Cache>,
+    /// A clock for people.
+    pub now: Now,
+    /// Who we are towards CRMs.
+    pub owner: Arc<str>,
+    /// The term that all writes and calls are made in.
+    pub term: Term,
+}
+
+impl Context {
+    /// Writes, if the term still lasts, and waits until the cache shows it: so that the next pass
+    /// over the same key does not decide on what was before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`], [`Error::Behind`].
+    pub(crate) async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
+        let revision = self.write(writes).await?;
+        Ok(self.cache.wait_for(revision, PATIENCE).await?)
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<Revision, Error> {
+        let txn = Txn { checks: vec![self.term.fence()], writes };
+        Ok(self.store.txn(txn).await?)
+    }
+}
+
+/// A write of `value` to `key`, if it is still as it was at `revision` (`None`: absent).
+pub(crate) fn put<T: Serialize>(
+    key: &Key,
+    revision: Option<Revision>,
+    value: &T,
+) -> Result<Write, Error> {
+    let precondition = revision.map_or(Precondition::Absent, Precondition::At);
+    Ok(Write { key: key.to_string(), precondition, op: Op::Put(typed::encode(key, value)?) })
+}
+
+/// A removal of `key`, if it is still as it was at `revision`.
+pub(crate) fn remove(key: &Key, revision: Revision) -> Write {
+    Write { key: key.to_string(), precondition: Precondition::At(revision), op: Op::Delete }
+}
+
+/// Refuses to decide while a stored value that matters cannot be read.
+///
+/// # Errors
+///
+/// [`Error::Unreadable`] with the first such key.
+pub(crate) fn require_readable(
+    state: &State,
+    concerns: impl Fn(&Key) -> bool,
+) -> Result<(), Error> {
+    match state.unreadable.iter().find(|(key, _)| concerns(key)) {
+        Some((key, reason)) => {
+            Err(Error::Unreadable { key: key.to_string(), reason: reason.clone() })
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,10 @@
+//! The deployment controller: spec, package, clusters and records to units and status.
+
+mod reconcile;
+
+mod triggers;
+
+pub(crate) use self::{
+    reconcile::{Awaiting, reconcile},
+    triggers::keys,
+};

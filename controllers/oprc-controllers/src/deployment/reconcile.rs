@@ -1,0 +1,153 @@
+//! Reconciles one deployment: reads the cache, plans, writes units and status.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oprc_controller_runtime::{cache::State, controller::Requeue};
+use oprc_cp_storage::{Write, keys::Key};
+use oprc_models::{
+    cluster::ClusterStatus,
+    meta::Generation,
+    names::{ClusterName, DeploymentKey, PackageName},
+    package::OPackage,
+};
+use oprc_planning::{
+    deployment::{Input, Lookup, plan},
+    place::Candidate,
+};
+use parking_lot::Mutex;
+
+use crate::{
+    context::{Context, MAX_WRITES, put, remove, require_readable},
+    error::Error,
+};
+
+/// The deployments that wait for a cluster: looked at again when one comes or changes.
+pub(crate) type Awaiting = Mutex<BTreeSet<DeploymentKey>>;
+
+/// Reconciles the deployment `key` once.
+///
+/// # Errors
+///
+/// [`Error`]; in each case the next pass reads everything again.
+pub(crate) async fn reconcile(
+    context: &Context,
+    awaiting: &Awaiting,
+    key: &DeploymentKey,
+) -> Result<Requeue, Error> {
+    let writes = decide(context, awaiting, key)?;
+    for chunk in chunks(writes) {
+        context.commit(chunk).await?;
+    }
+    Ok(Requeue::AwaitChange)
+}
+
+/// The writes that carry out the plan, the status last.
+fn decide(
+    context: &Context,
+    awaiting: &Awaiting,
+    key: &DeploymentKey,
+) -> Result<Vec<Write>, Error> {
+    let state = context.cache.read();
+    require_readable(&state, |unreadable| match unreadable {
+        Key::Deployment(other) | Key::DeploymentStatus(other) | Key::Unit(_, other) => other == key,
+        Key::Package(name) => state.deployments_of_package(name).contains(key),
+        Key::Cluster(_)
+        | Key::Record(..)
+        | Key::PackageStatus(_)
+        | Key::ClusterStatus(_)
+        | Key::Leader(_) => false,
+    })?;
+    let spec = state.deployments.get(key);
+    let status = state.deployment_statuses.get(key);
+    let entries = state.units.get(key);
+    let units: BTreeMap<_, _> = entries
+        .into_iter()
+        .flatten()
+        .map(|(cluster, entry)| (cluster.clone(), &*entry.value))
+        .collect();
+    let places = state.records_of_deployment(key).iter();
+    let records: BTreeMap<_, _> = places
+        .filter_map(|place| {
+            let entry = state.record(&place.0, &place.1)?;
+            entry.value.managed.then(|| (place.clone(), &*entry.value))
+        })
+        .collect();
+    let input = Input {
+        spec: spec.map(|entry| &*entry.value),
+        units: &units,
+        records: &records,
+        status: status.map(|entry| &*entry.value),
+        owner: &context.owner,
+        now: (context.now)(),
+    };
+    let plan = plan(&input, &View(&state));
+
+    if plan.awaits_cluster {
+        awaiting.lock().insert(key.clone());
+    } else {
+        awaiting.lock().remove(key);
+    }
+    let mut writes = Vec::new();
+    for (cluster, unit) in &plan.units {
+        let revision = state.unit(cluster, key).map(|entry| entry.revision);
+        tracing::info!(
+            deployment = %key, cluster = %cluster, desired = ?unit.desired,
+            generation = unit.unit.generation, "unit planned"
+        );
+        writes.push(put(&Key::Unit(cluster.clone(), key.clone()), revision, unit)?);
+    }
+    let status_key = Key::DeploymentStatus(key.clone());
+    if let Some(new) = &plan.status {
+        writes.push(put(&status_key, status.map(|entry| entry.revision), new)?);
+    }
+    if plan.is_finished {
+        tracing::info!(deployment = %key, "nothing of it is left; removing it");
+        writes.extend(spec.map(|entry| remove(&Key::Deployment(key.clone()), entry.revision)));
+        writes.extend(status.map(|entry| remove(&status_key, entry.revision)));
+    }
+    Ok(writes)
+}
+
+/// Transactions of at most [`MAX_WRITES`]. Each part alone is a step in the right direction, and
+/// the next pass takes what a failure in between left.
+fn chunks(mut writes: Vec<Write>) -> impl Iterator<Item = Vec<Write>> {
+    std::iter::from_fn(move || {
+        let rest = writes.split_off(writes.len().min(MAX_WRITES));
+        let chunk = std::mem::replace(&mut writes, rest);
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+/// What the planner may look up, in the cache.
+struct View<'a>(&'a State);
+
+impl<'a> Lookup<'a> for View<'a> {
+    fn package(&self, name: &PackageName) -> Option<&'a OPackage> {
+        self.0.packages.get(name).map(|entry| &entry.value.spec)
+    }
+
+    fn package_generation(&self, name: &PackageName) -> Option<Generation> {
+        self.0.packages.get(name).map(|entry| entry.value.meta.generation)
+    }
+
+    fn is_registered(&self, cluster: &ClusterName) -> bool {
+        // One that cannot be read is there all the same: nothing moves away from it.
+        self.0.clusters.contains_key(cluster)
+            || self.0.unreadable.contains_key(&Key::Cluster(cluster.clone()))
+    }
+
+    fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus> {
+        self.0.cluster_statuses.get(cluster).map(|entry| &*entry.value)
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let statuses = self.0.cluster_statuses.iter();
+        statuses
+            .filter(|(name, entry)| entry.value.is_placeable() && self.is_registered(name))
+            .map(|(name, _)| Candidate {
+                cluster: name.clone(),
+                n_units: self.0.units_of_cluster(name).len(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,145 @@
+//! The controllers: what closes the difference between desired and observed, forever.
+//!
+//! Three kinds, all alike inside — `triggers.rs` says which keys a change makes worth a look,
+//! `reconcile.rs` reads, decides (in `oprc-planning`), acts and reports:
+//! - *package*: whether what a package depends on is there;
+//! - *deployment*: the planner, from specs to units and statuses;
+//! - *cluster*: one agent per cluster, from units to calls of its CRM, and from what the CRM says
+//!   to records.
+//!
+//! Invariants:
+//! - controllers do not call each other: they speak through the store;
+//! - every write carries the term's fence, so a deposed leader's write fails;
+//! - nothing is decided before the cache shows all that earlier terms wrote.
+
+mod cluster;
+mod context;
+mod deployment;
+mod error;
+mod package;
+mod queues;
+#[cfg(test)]
+mod tests;
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use oprc_controller_runtime::{
+    backoff::Backoff,
+    controller::{Config, Controller, ReconcileError},
+    queue::Priority,
+    shared::Name,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{cluster::Fleet, deployment::Awaiting, queues::QueueFactory};
+pub use self::{
+    cluster::{Connect, Settings},
+    context::{Context, Now},
+    error::Error,
+    queues::Watchdog,
+};
+
+/// Reconciles of one controller at once. They mostly wait for the store, which merges their writes.
+const AT_ONCE: NonZeroUsize = NonZeroUsize::new(128).unwrap();
+
+/// How long running reconciles have when a term ends. Short: what is cut off is found out by the
+/// next term's ordinary loop, and the successor should not wait for a slow CRM.
+const GRACE: Duration = Duration::from_millis(100);
+
+impl ReconcileError for Error {
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Call { retry_after, .. } => *retry_after,
+            Self::Store(_)
+            | Self::Behind(_)
+            | Self::Unreadable { .. }
+            | Self::Encode(_)
+            | Self::NotObserved { .. } => None,
+        }
+    }
+}
+
+/// Describes this crate's metrics to the recorder, once, after it was installed.
+pub fn describe_metrics() {
+    cluster::describe_metrics();
+}
+
+/// What the controllers of every term are made of.
+#[derive(Clone)]
+pub struct Controllers {
+    /// How agents behave.
+    pub settings: Settings,
+    /// Makes the clients of CRMs.
+    pub connect: Connect,
+    /// How failing keys slow down.
+    pub backoff: Backoff,
+    /// Watches the queues.
+    pub watchdog: Watchdog,
+    /// Of all jitter.
+    pub seed: u64,
+}
+
+impl Controllers {
+    /// Runs all controllers for one term, until `stop`.
+    pub async fn run(&self, context: Context, stop: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = caught_up(&context) => (),
+        }
+        let seed = self.seed ^ context.term.revision().0;
+        let queues = QueueFactory::new(self.backoff, self.watchdog.clone(), seed);
+        let packages = queues.queue(Name::new("package"));
+        let deployments = queues.queue(Name::new("deployment"));
+        let awaiting = Arc::new(Awaiting::default());
+        let fleet =
+            Fleet::new(context.clone(), self.settings.clone(), Arc::clone(&self.connect), queues);
+
+        let subscription = {
+            let (packages, deployments) = (packages.clone(), deployments.clone());
+            let (fleet, awaiting) = (Arc::clone(&fleet), Arc::clone(&awaiting));
+            context.cache.subscribe(Arc::new(move |changed, state| {
+                for name in package::keys(changed, state) {
+                    packages.add(name, Priority::Change);
+                }
+                for key in deployment::keys(changed, state, &awaiting.lock()) {
+                    deployments.add(key, Priority::Change);
+                }
+                fleet.trigger(changed);
+            }))
+        };
+        {
+            let state = context.cache.read();
+            for name in state.packages.keys().chain(state.package_statuses.keys()) {
+                packages.add(name.clone(), Priority::Resync);
+            }
+            let keys = state.deployments.keys().chain(state.units.keys());
+            for key in keys.chain(state.deployment_statuses.keys()) {
+                deployments.add(key.clone(), Priority::Resync);
+            }
+        }
+        fleet.resync();
+
+        let config = Config { concurrency: AT_ONCE, grace: GRACE, ..Config::default() };
+        let of_packages = context.clone();
+        let packages = Controller::new(packages, config, move |name| {
+            let context = of_packages.clone();
+            async move { package::reconcile(&context, &name).await }
+        });
+        let deployments = Controller::new(deployments, config, move |key| {
+            let (context, awaiting) = (context.clone(), Arc::clone(&awaiting));
+            async move { deployment::reconcile(&context, &awaiting, &key).await }
+        });
+        tokio::join!(packages.run(stop.clone()), deployments.run(stop.clone()), fleet.run(stop));
+        drop(subscription);
+        self.watchdog.clear();
+    }
+}
+
+/// Waits until the cache shows the term's own beginning, and so all that earlier terms wrote.
+async fn caught_up(context: &Context) {
+    let patience = Duration::from_secs(60);
+    while let Err(behind) = context.cache.wait_for(context.term.revision(), patience).await {
+        tracing::warn!(error = %behind, "cache has not caught up; nothing is done yet");
+    }
+}

@@ -1,0 +1,46 @@
+//! Which packages a change makes worth a look.
+
+use std::collections::BTreeSet;
+
+use oprc_controller_runtime::cache::{Changed, State};
+use oprc_models::names::PackageName;
+
+/// The packages to reconcile after `changed`.
+pub(crate) fn keys(changed: &Changed, state: &State) -> Vec<PackageName> {
+    let is_deleting = |name: &&PackageName| {
+        state.packages.get(*name).is_some_and(|entry| entry.value.meta.is_deleting())
+    };
+    match changed {
+        // A package on its way out waits for the last that depends on it.
+        Changed::Package(name, neighbours) => {
+            let waiting = neighbours.iter().filter(is_deleting).cloned();
+            with_dependants(name, state).into_iter().chain(waiting).collect()
+        }
+        // And for the last deployment of its classes.
+        Changed::Deployment(_, packages) => packages.iter().filter(is_deleting).cloned().collect(),
+        Changed::Cluster(_)
+        | Changed::Unit(..)
+        | Changed::Record(..)
+        | Changed::PackageStatus(_)
+        | Changed::DeploymentStatus(_)
+        | Changed::ClusterStatus(_)
+        | Changed::Leader(_) => Vec::new(),
+    }
+}
+
+/// The package, and all that depend on it however far away: a cycle shows in each of its members.
+fn with_dependants(name: &PackageName, state: &State) -> BTreeSet<PackageName> {
+    let mut found = BTreeSet::from([name.clone()]);
+    let mut next = vec![name.clone()];
+    while let Some(name) = next.pop() {
+        for dependant in state.dependants_of_package(&name) {
+            if found.insert(dependant.clone()) {
+                next.push(dependant.clone());
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

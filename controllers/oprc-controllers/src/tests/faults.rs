@@ -1,0 +1,207 @@
+//! The ring keeps turning when a CRM does not do as it is told.
+
+use oprc_models::{names::ClusterName, record::RunCondition};
+
+use super::{
+    World,
+    crm::{ALL, Fault, SimulatedCrm, record_of},
+};
+
+#[tokio::test(start_paused = true)]
+async fn lost_answer_makes_nothing_second() {
+    let east = SimulatedCrm::new("east", ALL);
+    let world = World::start(std::slice::from_ref(&east)).await;
+    world.put_package(1, "shop:1").await;
+    east.fail_next(Fault::AnswerLost);
+    world.put_deployment("u1", 1, &["east"]).await;
+    world.running("shop.cart", 1).await;
+    east.fail_next(Fault::AnswerLost);
+    world.delete_deployment("shop.cart").await;
+    world.gone("shop.cart").await;
+    world.quiet().await;
+    assert_eq!(east.inner.lock().effects, ["create shop.cart 1", "delete shop.cart"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wiped_cluster_is_refilled() {
+    let east = SimulatedCrm::new("east", ALL);
+    let world = World::start(std::slice::from_ref(&east)).await;
+    world.put_package(1, "shop:1").await;
+    world.put_deployment("u1", 1, &["east"]).await;
+    world.running("shop.cart", 1).await;
+    east.wipe();
+    world.eventually(60, "refilled", |_| east.inner.lock().effects.len() == 2).await;
+    world.running("shop.cart", 1).await;
+    world.quiet().await;
+    assert_eq!(east.inner.lock().effects, ["create shop.cart 1", "create shop.cart 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn orphan_is_deleted_and_stranger_is_left_alone() {
+    let east = SimulatedCrm::new("east", ALL);
+    let world = World::start(std::slice::from_ref(&east)).await;
+    world.put_package(1, "shop:1").await;
+    world.put_deployment("u1", 1, &["east"]).await;
+    world.running("shop.cart", 1).await;
+    let unit = world.cache.read().units["shop.cart"]["east"].value.unit.clone();
+    let cluster: ClusterName = "east".parse().unwrap();
+    for (id, owner) in [("orphan-1", "oprc-pm"), ("stranger-1", "another")] {
+        let mut record = record_of(&unit, &cluster);
+        record.id = id.parse().unwrap();
+        record.deployment_key = id.parse().unwrap();
+        owner.clone_into(&mut record.owner);
+        east.insert(record);
+    }
+    world
+        .eventually(600, "orphan is gone", |_| !east.inner.lock().records.contains_key("orphan-1"))
+        .await;
+    world.quiet().await;
+    assert!(east.inner.lock().records.contains_key("stranger-1"));
+    let state = world.cache.read();
+    assert_eq!(state.cluster_statuses["east"].value.unmanaged_records, 1);
+    assert!(!state.records["east"]["stranger-1"].value.managed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_cluster_delays_only_itself_and_delete_waits_for_it() {
+    let (east, west) = (SimulatedCrm::new("east", ALL), SimulatedCrm::new("west", ALL));
+    let mut world = World::start(&[east.clone(), west.clone()]).await;
+    world.put_package(1, "shop:1").await;
+    world.put_deployment("u1", 1, &["east", "west"]).await;
+    world.running("shop.cart", 1).await;
+    west.set_dead(true);
+    world.put_deployment("u1", 2, &["east", "west"]).await;
+    world.put_package(2, "shop:2").await;
+    world.eventually(1, "east is updated", |_| east.inner.lock().effects.len() == 2).await;
+    world
+        .eventually(60, "not running", |world| {
+            world
+                .status("shop.cart")
+                .is_some_and(|status| status.condition == RunCondition::Unknown)
+        })
+        .await;
+    world.delete_deployment("shop.cart").await;
+    world.eventually(10, "east is emptied", |_| east.inner.lock().records.is_empty()).await;
+    world.quiet().await;
+    // A new leader knows as much.
+    world.begin_term().await;
+    world.quiet().await;
+    assert!(world.cache.read().deployments.contains_key("shop.cart"), "it waits for west");
+    assert!(world.cache.read().units["shop.cart"].contains_key("west"));
+    west.set_dead(false);
+    world.gone("shop.cart").await;
+    assert!(west.inner.lock().records.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_is_told_and_not_repeated_at_once() {
+    let east = SimulatedCrm::new("east", ALL);
+    let world = World::start(std::slice::from_ref(&east)).await;
+    world.put_package(1, "shop:1").await;
+    for _ in 0..3 {
+        east.fail_next(Fault::Refused);
+    }
+    world.put_deployment("u1", 1, &["east"]).await;
+    world
+        .eventually(60, "refused", |world| {
+            world.status("shop.cart").is_some_and(|status| {
+                status.clusters.first().is_some_and(|part| {
+                    part.reason == "Refused"
+                        && part
+                            .message
+                            .as_deref()
+                            .is_some_and(|said| said.contains("no such template"))
+                })
+            })
+        })
+        .await;
+    world.running("shop.cart", 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn recreated_deployment_waits_for_its_predecessor() {
+    let east = SimulatedCrm::new("east", ALL);
+    let world = World::start(std::slice::from_ref(&east)).await;
+    world.put_package(1, "shop:1").await;
+    world.put_deployment("u1", 1, &["east"]).await;
+    world.running("shop.cart", 1).await;
+    let before = world.cache.read().units["shop.cart"]["east"].value.unit.id.clone();
+    world.put_deployment("u2", 2, &["east"]).await;
+    world.running("shop.cart", 2).await;
+    let after = world.cache.read().units["shop.cart"]["east"].value.unit.id.clone();
+    assert_ne!(before, after, "incarnations have ids of their own");
+    let effects = east.inner.lock().effects.clone();
+    let verbs: Vec<_> = effects.iter().map(|effect| effect.split(' ').next().unwrap()).collect();
+    assert_eq!(verbs, ["create", "delete", "create"], "{effects:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousand_units_behind_a_dead_cluster_heal_together() {
+    let east = SimulatedCrm::new("east", ALL);
+    let world = World::start(std::slice::from_ref(&east)).await;
+    world.put_package(1, "shop:1").await;
+    world
+        .eventually(60, "connected", |world| {
+            world.cache.read().cluster_statuses.get("east").is_some_and(|e| e.value.is_connected())
+        })
+        .await;
+    east.set_dead(true);
+    for i in 0..1000 {
+        world.put_many(&format!("u{i}"), 1, &format!("d{i}"), &["east"]).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    let wasted = {
+        let inner = east.inner.lock();
+        inner.n_calls + inner.n_probes
+    };
+    assert!(wasted <= 30, "{wasted} calls wasted");
+    east.set_dead(false);
+    world.eventually(2, "all there", |_| east.inner.lock().records.len() == 1000).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn crm_without_watch_or_generations_works_too() {
+    let east = SimulatedCrm::new("east", &[]);
+    let world = World::start(std::slice::from_ref(&east)).await;
+    world.put_package(1, "shop:1").await;
+    east.fail_next(Fault::Timeout);
+    world.put_deployment("u1", 1, &["east"]).await;
+    world.running("shop.cart", 1).await;
+    world.delete_deployment("shop.cart").await;
+    world.gone("shop.cart").await;
+}
+
+/// B9: a registration that was damaged is reported, and nothing moves because of it.
+#[tokio::test(start_paused = true)]
+async fn unreadable_registration_moves_nothing() {
+    let (east, west) = (SimulatedCrm::new("east", ALL), SimulatedCrm::new("west", ALL));
+    let world = World::start(&[east.clone(), west.clone()]).await;
+    world.put_package(1, "shop:1").await;
+    world.put_deployment("u1", 1, &[]).await;
+    world.running("shop.cart", 1).await;
+    let key = oprc_cp_storage::keys::Key::Cluster("east".parse().unwrap());
+    world.put(&key, &"damaged").await;
+    world.put_package(2, "shop:2").await;
+    world.quiet().await;
+    world.running("shop.cart", 1).await;
+    assert_eq!(east.inner.lock().effects, ["create shop.cart 1", "update shop.cart 2"]);
+    let state = world.cache.read();
+    assert!(state.unreadable.contains_key(&key));
+    let units = &state.units["shop.cart"];
+    assert_eq!(units.keys().map(ClusterName::as_str).collect::<Vec<_>>(), ["east"]);
+    assert!(west.inner.lock().effects.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn agent_that_panics_is_replaced() {
+    let east = SimulatedCrm::new("east", ALL);
+    let world = World::start(std::slice::from_ref(&east)).await;
+    world.put_package(1, "shop:1").await;
+    world.put_deployment("u1", 1, &["east"]).await;
+    world.running("shop.cart", 1).await;
+    east.inner.lock().is_poisonous = true;
+    world.eventually(60, "it panicked", |_| !east.inner.lock().is_poisonous).await;
+    world.put_package(2, "shop:2").await;
+    world.eventually(60, "updated all the same", |_| east.inner.lock().effects.len() == 2).await;
+    world.running("shop.cart", 1).await;
+}

@@ -1,0 +1,376 @@
+//! The deployment planner: which units there are to be, and what to tell the user.
+//!
+//! The plan holds every unit that is to be written, complete. A unit that was ever written stays
+//! until its cluster's agent has removed it: here it is only ever marked absent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oprc_models::{
+    cluster::ClusterStatus,
+    condition::{Condition, Truth, carry_transitions},
+    deployment::OClassDeployment,
+    meta::{Generation, Stored, Timestamp},
+    names::PackageName,
+    names::{ClusterName, UnitId},
+    package::OPackage,
+    record::{RunCondition, StoredRecord},
+    status::{ClusterPart, DeploymentStatus},
+    unit::{Desired, StoredUnit},
+};
+
+use crate::{
+    build::{Template, Unresolved},
+    health,
+    place::{Candidate, Placement, place},
+};
+
+/// What the planner looks at, all of it about one deployment.
+pub struct Input<'a> {
+    /// Its spec; `None`: there is none.
+    pub spec: Option<&'a Stored<OClassDeployment>>,
+    /// Its units, by cluster.
+    pub units: &'a BTreeMap<ClusterName, &'a StoredUnit>,
+    /// Its records: what clusters hold, and what they refused.
+    pub records: &'a BTreeMap<(ClusterName, UnitId), &'a StoredRecord>,
+    /// What was said before.
+    pub status: Option<&'a DeploymentStatus>,
+    /// Who we are towards CRMs.
+    pub owner: &'a str,
+    /// Now, for people to read.
+    pub now: Timestamp,
+}
+
+/// What the planner may look up.
+pub trait Lookup<'a> {
+    /// A package's spec.
+    fn package(&self, name: &PackageName) -> Option<&'a OPackage>;
+    /// The generation of a package's spec.
+    fn package_generation(&self, name: &PackageName) -> Option<Generation>;
+    /// Whether a cluster is registered.
+    fn is_registered(&self, cluster: &ClusterName) -> bool;
+    /// What is known of a cluster.
+    fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus>;
+    /// Clusters that are fit for a new unit. Takes a look at all clusters.
+    fn candidates(&self) -> Vec<Candidate>;
+}
+
+/// What is to be done about one deployment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Units to write, by cluster.
+    pub units: BTreeMap<ClusterName, StoredUnit>,
+    /// The status to write, where it differs from what was said before.
+    pub status: Option<DeploymentStatus>,
+    /// Whether nothing is left, so that the spec (if there is one) and the status go.
+    pub is_finished: bool,
+    /// Whether it waits for a cluster to come or to change; carried out by nobody.
+    pub awaits_cluster: bool,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.units.is_empty() && self.status.is_none() && !self.is_finished
+    }
+}
+
+/// What is to be done about one deployment.
+#[must_use]
+pub fn plan<'a>(input: &Input<'a>, lookup: &impl Lookup<'a>) -> Plan {
+    let generation = next_unit_generation(input);
+    let wanted = input.spec.filter(|spec| !spec.meta.is_deleting());
+    let target = wanted.map(|spec| Target::of(spec, input, lookup));
+
+    let mut units = BTreeMap::new();
+    for (cluster, unit) in input.units {
+        let keep = target.as_ref().is_some_and(|target| target.keeps(cluster, unit));
+        let is_to_go = match unit.desired {
+            Desired::Present => !keep,
+            // The CRM takes no deletion of so old a generation.
+            Desired::Absent => is_refused_as_old(input, cluster, unit),
+        };
+        if is_to_go && generation > unit.unit.generation {
+            let mut absent = (*unit).clone();
+            absent.desired = Desired::Absent;
+            absent.unit.generation = generation;
+            units.insert(cluster.clone(), absent);
+        }
+    }
+    if let Some(Target { spec, placement, template: Ok(template) }) = &target {
+        for cluster in &placement.clusters {
+            let unit = template.unit(cluster, input.owner, generation, input.now);
+            let unit = StoredUnit {
+                desired: Desired::Present,
+                deployment_uid: spec.meta.uid.clone(),
+                unit,
+            };
+            if needs_write(input, cluster, &unit) {
+                units.insert(cluster.clone(), unit);
+            }
+        }
+    }
+
+    let is_finished = wanted.is_none()
+        && input.units.is_empty()
+        && !input.records.values().any(|record| record.managed);
+    let Some(spec) = input.spec else {
+        let is_finished = is_finished && input.status.is_some();
+        return Plan { units, status: None, is_finished, awaits_cluster: false };
+    };
+    let status = status(spec, input, lookup, target.as_ref(), &units, generation);
+    let status = Some(status).filter(|status| !is_finished && Some(status) != input.status);
+    let awaits_cluster = target.is_some_and(|target| target.awaits_cluster());
+    Plan { units, status, is_finished, awaits_cluster }
+}
+
+/// Where a wanted deployment is to be, and what of.
+struct Target<'a> {
+    spec: &'a Stored<OClassDeployment>,
+    placement: Placement,
+    template: Result<Template<'a>, Unresolved>,
+}
+
+impl<'a> Target<'a> {
+    fn of(spec: &'a Stored<OClassDeployment>, input: &Input<'a>, lookup: &impl Lookup<'a>) -> Self {
+        let is_current = |unit: &StoredUnit| {
+            unit.desired == Desired::Present && unit.deployment_uid == spec.meta.uid
+        };
+        let current = input.units.iter().filter(|(_, unit)| is_current(unit));
+        let current: BTreeSet<_> = current.map(|(cluster, _)| cluster.clone()).collect();
+        let is_registered = |cluster: &ClusterName| lookup.is_registered(cluster);
+        Self {
+            placement: place(&spec.spec, &current, is_registered, || lookup.candidates()),
+            template: Template::resolve(spec, |name| lookup.package(name)),
+            spec,
+        }
+    }
+
+    fn awaits_cluster(&self) -> bool {
+        self.placement.is_unplaceable || !self.placement.rejected.is_empty()
+    }
+
+    /// Whether the unit on `cluster` stays: it is of this incarnation and class, and its cluster is
+    /// wanted.
+    ///
+    /// A cluster that was asked for and is not registered (any more) is still wanted.
+    fn keeps(&self, cluster: &ClusterName, unit: &StoredUnit) -> bool {
+        let is_wanted = self.placement.clusters.contains(cluster)
+            || self.placement.rejected.contains_key(cluster);
+        let Stored { meta, spec } = self.spec;
+        let id = UnitId::derive(spec.class_key.as_str(), &meta.uid, cluster);
+        is_wanted && unit.deployment_uid == meta.uid && unit.unit.id == id
+    }
+}
+
+/// Whether `unit` has to be written: it is new, it differs, or its cluster is ahead of it.
+fn needs_write(input: &Input<'_>, cluster: &ClusterName, unit: &StoredUnit) -> bool {
+    let Some(before) = input.units.get(cluster) else { return true };
+    if before.deployment_uid != unit.deployment_uid || before.unit.id != unit.unit.id {
+        // The old incarnation, or what there was of another class, has to be gone first: the two
+        // never run together on a cluster, and what was sent there is not forgotten.
+        return false;
+    }
+    if before.desired == Desired::Absent || before.unit.spec_hash != unit.unit.spec_hash {
+        return true;
+    }
+    let record = input.records.get(&(cluster.clone(), before.unit.id.clone()));
+    let held = record.and_then(|record| record.record.as_ref());
+    let held = held.filter(|held| is_believable(held.generation));
+    // Either happens after our store or the CRM's was restored from a backup.
+    let is_ahead = held.is_some_and(|held| held.generation > before.unit.generation);
+    let is_other = held.is_some_and(|held| {
+        held.generation == before.unit.generation
+            && !held.spec_hash.is_empty()
+            && held.spec_hash != before.unit.spec_hash
+    });
+    is_ahead || is_other || is_refused_as_old(input, cluster, before)
+}
+
+/// Whether the CRM refused the unit since it has had this generation or a newer one already.
+fn is_refused_as_old(input: &Input<'_>, cluster: &ClusterName, unit: &StoredUnit) -> bool {
+    let record = input.records.get(&(cluster.clone(), unit.unit.id.clone()));
+    let refused = record.and_then(|record| record.refusal.as_ref()?.current_generation);
+    refused.is_some_and(|current| is_believable(current) && current >= unit.unit.generation)
+}
+
+/// Whether a CRM can have had this generation from us. Generations grow one by one, so none comes
+/// near this in any time; and a CRM that makes them up must not use up the numbers of the others.
+fn is_believable(generation: u64) -> bool {
+    generation < 1 << 53
+}
+
+/// A generation above all that were given out for this deployment or are held anywhere.
+fn next_unit_generation(input: &Input<'_>) -> u64 {
+    let given = input.status.map_or(0, |status| status.unit_generation);
+    let units = input.units.values().map(|unit| unit.unit.generation);
+    let records = input.records.values().flat_map(|stored| {
+        let held = stored.record.as_ref().map(|record| record.generation);
+        let refused = stored.refusal.as_ref().and_then(|refusal| refusal.current_generation);
+        held.into_iter().chain(refused).filter(|generation| is_believable(*generation))
+    });
+    units.chain(records).fold(given, u64::max).saturating_add(1)
+}
+
+fn status<'a>(
+    spec: &Stored<OClassDeployment>,
+    input: &Input<'a>,
+    lookup: &impl Lookup<'a>,
+    target: Option<&Target<'_>>,
+    writes: &BTreeMap<ClusterName, StoredUnit>,
+    generation: u64,
+) -> DeploymentStatus {
+    let mut units: BTreeMap<&ClusterName, &StoredUnit> =
+        input.units.iter().map(|(cluster, unit)| (cluster, *unit)).collect();
+    units.extend(writes.iter());
+    let parts: Vec<ClusterPart> = units
+        .into_iter()
+        .map(|(cluster, unit)| {
+            let record = input.records.get(&(cluster.clone(), unit.unit.id.clone())).copied();
+            health::part(cluster, unit, record, lookup.cluster_status(cluster))
+        })
+        .collect();
+    let verdict = Verdict::of(target, &parts);
+    let before = input.status.filter(|status| status.uid == spec.meta.uid);
+    let given = input.status.map_or(0, |status| status.unit_generation);
+    DeploymentStatus {
+        uid: spec.meta.uid.clone(),
+        condition: verdict.condition,
+        observed_generation: spec.meta.generation,
+        observed_package_generation: lookup.package_generation(&spec.spec.package_name),
+        conditions: carry_transitions(
+            before.map_or(&[], |before| before.conditions.as_slice()),
+            verdict.conditions(spec.meta.generation, input.now),
+        ),
+        clusters: parts,
+        unit_generation: if writes.is_empty() { given } else { generation },
+    }
+}
+
+/// How a deployment is as a whole.
+struct Verdict {
+    condition: RunCondition,
+    reason: &'static str,
+    message: String,
+    n_running: usize,
+    n_wanted: usize,
+}
+
+impl Verdict {
+    fn of(target: Option<&Target<'_>>, parts: &[ClusterPart]) -> Self {
+        let wanted: Vec<_> = parts.iter().filter(|part| part.desired == Desired::Present).collect();
+        let is_running = |part: &&&ClusterPart| part.condition == RunCondition::Running;
+        let n_running = wanted.iter().filter(is_running).count();
+        let verdict = |condition, reason, message| Self {
+            condition,
+            reason,
+            message,
+            n_running,
+            n_wanted: wanted.len(),
+        };
+        let Some(target) = target else {
+            return verdict(RunCondition::Deleted, "Deleting", waiting_for(parts));
+        };
+        let worst = wanted.iter().max_by_key(|part| health::badness(part.condition));
+        let held = worst.map_or(RunCondition::Pending, |worst| worst.condition);
+        if let Err(unresolved) = &target.template {
+            // What runs is of an older generation than the one that this speaks of.
+            let condition = health::worse(held, RunCondition::Pending);
+            return verdict(condition, unresolved.reason(), unresolved.to_string());
+        }
+        if target.placement.is_unplaceable {
+            let condition = health::worse(held, RunCondition::Pending);
+            let message = "no connected, healthy cluster is allowed".to_owned();
+            return verdict(condition, "NoClusterAvailable", message);
+        }
+        if let Some((cluster, why)) = target.placement.rejected.iter().next()
+            && !target.spec.spec.target_envs.is_empty()
+        {
+            let condition = health::worse(held, RunCondition::Pending);
+            return verdict(condition, "ClusterNotRegistered", format!("cluster {cluster} {why}"));
+        }
+        match worst {
+            // Asked for nowhere: every target is excluded.
+            None if target.placement.clusters.is_empty() => {
+                verdict(RunCondition::Pending, "NoTarget", "every target is excluded".to_owned())
+            }
+            // An older incarnation is still on its way out.
+            None => verdict(RunCondition::Pending, "AwaitingRemoval", waiting_for(parts)),
+            Some(_) if wanted.len() < target.placement.clusters.len() => {
+                let condition = health::worse(held, RunCondition::Pending);
+                verdict(condition, "AwaitingRemoval", waiting_for(parts))
+            }
+            Some(worst) if worst.condition == RunCondition::Running => {
+                verdict(RunCondition::Running, "Running", String::new())
+            }
+            Some(worst) => {
+                let what = worst.message.as_deref().unwrap_or(&worst.reason);
+                let message = format!("{}: {what}", worst.cluster);
+                let reason = reason_of(worst.condition, &worst.reason);
+                verdict(worst.condition, reason, message)
+            }
+        }
+    }
+
+    fn conditions(self, generation: u64, now: Timestamp) -> Vec<Condition> {
+        let Self { condition, reason, message, n_running, n_wanted } = self;
+        let ready = match condition {
+            RunCondition::Running => Truth::True,
+            RunCondition::Unknown => Truth::Unknown,
+            RunCondition::Pending
+            | RunCondition::Deploying
+            | RunCondition::Down
+            | RunCondition::Deleted => Truth::False,
+        };
+        let is_progressing = matches!(
+            condition,
+            RunCondition::Pending | RunCondition::Deploying | RunCondition::Deleted
+        );
+        let progressing = if is_progressing { Truth::True } else { Truth::False };
+        let is_degraded =
+            condition == RunCondition::Down || (n_running > 0 && n_running < n_wanted);
+        let degraded = if is_degraded { Truth::True } else { Truth::False };
+        let counts = format!("{n_running} of {n_wanted} clusters running");
+        vec![
+            Condition::new("Ready", ready, reason, message, generation, now),
+            Condition::new("Progressing", progressing, reason, String::new(), generation, now),
+            Condition::new("Degraded", degraded, reason, counts, generation, now),
+        ]
+    }
+}
+
+/// The reason of the whole: that of the worst part, from a closed set.
+fn reason_of(condition: RunCondition, part: &str) -> &'static str {
+    match (condition, part) {
+        (_, "Refused") => "Refused",
+        (_, "ClusterNotConnected") => "ClusterNotConnected",
+        (_, "NotCreatedYet") => "NotCreatedYet",
+        (_, "Updating") => "Updating",
+        (RunCondition::Pending, _) => "Pending",
+        (RunCondition::Deploying, _) => "Deploying",
+        (RunCondition::Running, _) => "Running",
+        (RunCondition::Down, _) => "Down",
+        (RunCondition::Deleted, _) => "Deleting",
+        (RunCondition::Unknown, _) => "Unknown",
+    }
+}
+
+/// The clusters that are still to be emptied, for people.
+fn waiting_for(parts: &[ClusterPart]) -> String {
+    let leaving =
+        parts.iter().filter(|part| part.desired == Desired::Absent).map(|part| {
+            match part.condition {
+                RunCondition::Unknown => format!("{} (not connected)", part.cluster),
+                RunCondition::Pending
+                | RunCondition::Deploying
+                | RunCondition::Running
+                | RunCondition::Down
+                | RunCondition::Deleted => part.cluster.to_string(),
+            }
+        });
+    let leaving: Vec<_> = leaving.collect();
+    if leaving.is_empty() { String::new() } else { format!("waits for {}", leaving.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests;
