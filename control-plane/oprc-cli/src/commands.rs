@@ -1,0 +1,14 @@
+//! The commands. Each has a `run` that reads, asks the server, and tells; `Ok` is exit code 0.
+
+pub(crate) mod apply;
+mod compare;
+pub(crate) mod context;
+pub(crate) mod delete;
+pub(crate) mod describe;
+pub(crate) mod diff;
+mod follow;
+pub(crate) mod get;
+mod poll;
+mod progress;
+pub(crate) mod rollout;
+pub(crate) mod wait;

@@ -1,0 +1,145 @@
+//! `oprc delete`: asks for things to be deleted. They go once nothing of them is left on any
+//! cluster; `--wait` waits for that.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{poll::Patience, wait::until_deleted};
+use crate::{
+    Io,
+    args::Delete,
+    client::{Call, Client},
+    documents,
+    error::Error,
+    kind::{Kind, Target},
+    output::columns::{elements, text},
+};
+
+/// How often a deployment is asked for while it leaves a cluster.
+const PACE: Duration = Duration::from_millis(500);
+
+pub(crate) async fn run(
+    args: &Delete,
+    client: impl FnOnce() -> Result<Client, Error>,
+    io: &mut Io<'_>,
+) -> Result<(), Error> {
+    let targets = targets(args, io)?;
+    let client = client()?;
+    let mut n_failed = 0;
+    let mut asked = Vec::new();
+    let n_targets = targets.len();
+    for (kind, name) in targets {
+        match ask(args, &client, kind, &name, io).await {
+            Ok(true) => asked.push((kind, name)),
+            Ok(false) => {}
+            Err(err @ Error::Refused { .. }) if n_targets > 1 => {
+                err.tell(&mut io.err);
+                n_failed += 1;
+            }
+            Err(err) => return Err(err),
+        }
+    }
+    if args.wait {
+        for (kind, name) in &asked {
+            match &args.cluster {
+                Some(cluster) => until_left(&client, name, cluster, args.timeout, io).await?,
+                None => until_deleted(&client, (*kind, name), args.timeout, io).await?,
+            }
+            io.out.line(&format!("{kind}/{name} deleted{}", from(args)));
+        }
+    }
+    if n_failed == 0 { Ok(()) } else { Err(Error::Some(n_failed, n_targets)) }
+}
+
+/// What is to be deleted: deployments before the packages that they are of.
+fn targets(args: &Delete, io: &mut Io<'_>) -> Result<Vec<(Kind, String)>, Error> {
+    let mut targets = if args.target.is_empty() {
+        let documents = documents::load(&args.files, io.input)?;
+        let target = |one: &documents::Document| (one.kind(), one.name().to_owned());
+        documents.iter().rev().map(target).collect()
+    } else {
+        vec![Target::one(&args.target)?]
+    };
+    targets.sort_by_key(|(kind, _)| *kind != Kind::Deployment);
+    for (kind, _) in &targets {
+        if !matches!(kind, Kind::Package | Kind::Deployment) {
+            return Err(Error::usage(format!("a {kind} cannot be deleted")));
+        }
+        if args.cluster.is_some() && *kind != Kind::Deployment {
+            return Err(Error::usage("--cluster is for a deployment"));
+        }
+        if args.cascade && args.cluster.is_some() {
+            return Err(Error::usage("--cascade and --cluster: want one of them"));
+        }
+    }
+    Ok(targets)
+}
+
+/// Asks for the deletion. Returns whether there was something to delete.
+async fn ask(
+    args: &Delete,
+    client: &Client,
+    kind: Kind,
+    name: &str,
+    io: &mut Io<'_>,
+) -> Result<bool, Error> {
+    let path = [kind.path(), name];
+    let subject = format!("{kind}/{name}");
+    let mut query = Vec::new();
+    if args.cascade && kind == Kind::Package {
+        query.push(("cascade", "true"));
+    }
+    query.extend(args.cluster.as_deref().map(|cluster| ("cluster", cluster)));
+    match client.call(&subject, Call::delete(&path).query(&query)).await {
+        Ok(_) => {
+            io.out.line(&format!("{subject} deleting{}", from(args)));
+            Ok(true)
+        }
+        Err(err) if err.is_not_found() && args.ignore_not_found => Ok(false),
+        Err(err) => Err(err),
+    }
+}
+
+/// ` from prod-east`, where it is one cluster alone.
+fn from(args: &Delete) -> String {
+    args.cluster.as_ref().map(|cluster| format!(" from {cluster}")).unwrap_or_default()
+}
+
+/// Waits until the deployment has no part on `cluster`.
+async fn until_left(
+    client: &Client,
+    key: &str,
+    cluster: &str,
+    timeout: Duration,
+    io: &mut Io<'_>,
+) -> Result<(), Error> {
+    let path = ["deployment-status", key];
+    let subject = format!("deployment/{key}");
+    let mut patience = Patience::new(timeout, PACE);
+    loop {
+        let answer = client.call(&subject, Call::get(&path)).await;
+        let status = match answer {
+            Err(err) if err.is_not_found() => return Ok(()),
+            answer => patience.forgive(answer, &mut io.err)?.map(|answer| answer.body),
+        };
+        let mut pending = format!("{subject} on {cluster}: not known");
+        if let Some(status) = status {
+            let number = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or_default();
+            let parts = elements(&status, "/clusters").iter();
+            let part = parts.into_iter().find(|part| text(part, "/cluster") == cluster);
+            match part {
+                None if number("observed_generation") >= number("generation") => return Ok(()),
+                None => {}
+                Some(part) => {
+                    let [condition, reason, message] =
+                        ["/condition", "/reason", "/message"].map(|pointer| text(part, pointer));
+                    pending = format!("{subject} on {cluster} {condition}: {reason}: {message}");
+                }
+            }
+        }
+        if !patience.pause().await {
+            return Err(patience.is_over(vec![pending]));
+        }
+    }
+}

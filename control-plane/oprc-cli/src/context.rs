@@ -1,0 +1,167 @@
+//! Contexts: servers by name, in the user's configuration folder.
+//!
+//! The file holds tokens: it is readable by its owner alone and replaced whole, so a crash leaves
+//! the old one. A token goes only to the server it was given for: naming another server on the
+//! command line or in the environment leaves the context out altogether.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    args::Global,
+    client::{Endpoint, parse_server},
+    error::Error,
+};
+
+/// The server when none is named.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+
+/// The file in the configuration folder.
+const FILE: &str = "config.json";
+
+/// What the process' environment says.
+#[derive(Clone, Default)]
+pub struct Environment {
+    /// `OPRC_SERVER`.
+    pub server: Option<String>,
+    /// `OPRC_TOKEN`.
+    pub token: Option<String>,
+    /// The folder that contexts are kept in; none: there is nowhere to keep them.
+    pub config_dir: Option<PathBuf>,
+}
+
+/// All contexts.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct Contexts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) current: Option<String>,
+    pub(crate) contexts: BTreeMap<String, Context>,
+}
+
+/// One server.
+#[derive(Clone, Deserialize, Serialize)]
+pub(crate) struct Context {
+    pub(crate) server: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_cert: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) insecure_skip_verify: bool,
+}
+
+impl Contexts {
+    /// Those of the folder; none where there is no file.
+    pub(crate) fn load(dir: Option<&Path>) -> Result<Self, Error> {
+        let Some(path) = dir.map(|dir| dir.join(FILE)) else { return Ok(Self::default()) };
+        let what = || format!("cannot read the contexts {}", path.display());
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(Error::Local { what: what(), source }),
+        };
+        // The parser's text may quote the file, and so a token: only the place is told.
+        serde_json::from_slice(&bytes).map_err(|err| {
+            let place = format!("line {}, column {}", err.line(), err.column());
+            Error::usage(format!("{}: not as `oprc context set` writes it ({place})", what()))
+        })
+    }
+
+    /// Replaces the file of the folder.
+    pub(crate) fn store(&self, dir: Option<&Path>) -> Result<(), Error> {
+        let Some(dir) = dir else {
+            return Err(Error::usage("nowhere to keep contexts: neither XDG_CONFIG_HOME nor HOME"));
+        };
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(dir)?;
+            let mut text = serde_json::to_vec_pretty(self)?;
+            text.push(b'\n');
+            // A temporary file is its owner's alone (0600) from the start.
+            let mut file = tempfile::NamedTempFile::new_in(dir)?;
+            file.write_all(&text)?;
+            file.as_file().sync_all()?;
+            file.persist(dir.join(FILE))?;
+            Ok(())
+        };
+        let what = format!("cannot write the contexts {}", dir.join(FILE).display());
+        write().map_err(|source| Error::Local { what, source })
+    }
+
+    /// The context of this name.
+    pub(crate) fn get(&self, name: &str) -> Result<&Context, Error> {
+        self.contexts.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.contexts.keys().map(String::as_str).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            Error::usage(format!("no context {name:?}; there is: {names}"))
+        })
+    }
+}
+
+/// The server to speak to.
+///
+/// The first that is named, of: `--server`, `--context`, `OPRC_SERVER`, the current context, the
+/// default.
+pub(crate) fn resolve(global: &Global, environment: &Environment) -> Result<Endpoint, Error> {
+    let named = match (&global.server, &global.context) {
+        (Some(server), _) => Some(server),
+        (None, Some(_)) => None,
+        (None, None) => environment.server.as_ref(),
+    };
+    let context = match named {
+        Some(_) => None,
+        None => chosen(global, environment)?,
+    };
+    let (server, token, ca_cert, skip_verify) = match (named, context) {
+        (None, Some(context)) => {
+            (context.server, context.token, context.ca_cert, context.insecure_skip_verify)
+        }
+        (named, _) => {
+            let server = named.map_or(DEFAULT_SERVER, String::as_str).to_owned();
+            (server, None, None, false)
+        }
+    };
+    Ok(Endpoint {
+        server,
+        token: global.token.clone().or(token).or_else(|| environment.token.clone()),
+        ca_cert: global.ca_cert.clone().or(ca_cert),
+        skip_verify: global.insecure_skip_verify || skip_verify,
+    })
+}
+
+/// The context that `--context` names, else the current one.
+fn chosen(global: &Global, environment: &Environment) -> Result<Option<Context>, Error> {
+    let contexts = Contexts::load(environment.config_dir.as_deref())?;
+    let Some(name) = global.context.as_ref().or(contexts.current.as_ref()) else {
+        return Ok(None);
+    };
+    contexts.get(name).cloned().map(Some)
+}
+
+/// The context that the command line describes.
+pub(crate) fn described(global: &Global) -> Result<Context, Error> {
+    let Some(server) = &global.server else {
+        return Err(Error::usage("which server? give --server URL"));
+    };
+    let absolute = |path: &PathBuf| {
+        std::path::absolute(path).map_err(|source| Error::Local {
+            what: format!("cannot find {}", path.display()),
+            source,
+        })
+    };
+    Ok(Context {
+        server: parse_server(server)?.as_str().trim_end_matches('/').to_owned(),
+        token: global.token.clone(),
+        ca_cert: global.ca_cert.as_ref().map(absolute).transpose()?,
+        insecure_skip_verify: global.insecure_skip_verify,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! `apply`, `diff`.
+
+use serde_json::json;
+
+use super::*;
+
+const SHOP: &str = "
+name: shop
+version: 1.0
+classes:
+  - key: Cart
+    function_bindings: [{name: add, function_key: add}]
+functions:
+  - key: add
+    provision_config: {container_image: 'shop/add:1', port: 80}
+    config: {HTTP_PORT: 08}
+";
+
+const CART: &str = "
+key: shop.cart
+package_name: shop
+class_key: Cart
+target_envs: [east]
+";
+
+/// The one place that applies: `want` is standard output.
+async fn check(bench: &Bench, words: &str, want: &str) {
+    let ran = bench.run(words).await;
+    assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, want), "{words}: {}", ran.err);
+}
+
+#[tokio::test]
+async fn creates_then_changes_nothing_then_configures() {
+    let bench = Bench::new().await;
+    bench.file("a-cart.yaml", CART);
+    bench.file("b-shop.yml", SHOP);
+    bench.file("sub/ignored.yaml", "name: other\nclasses: [{key: A}]");
+    check(&bench, "apply -f {}", "package/shop created\ndeployment/shop.cart created\n").await;
+    let writes = bench.server.requests("PUT");
+    assert_eq!(writes, ["PUT packages/shop", "PUT deployments/shop.cart"], "packages first");
+
+    check(&bench, "apply -f {}", "package/shop unchanged\ndeployment/shop.cart unchanged\n").await;
+    bench.file("a-cart.yaml", &CART.replace("east", "west"));
+    check(&bench, "apply -f {}", "package/shop unchanged\ndeployment/shop.cart configured\n").await;
+    check(
+        &bench,
+        "apply -R -f {}",
+        "package/shop unchanged\npackage/other created\ndeployment/shop.cart unchanged\n",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn sends_what_was_written() {
+    let bench = Bench::new().await;
+    let input = format!(
+        "{SHOP}---\n{{\"key\": \"x\", \"package_name\": \"shop\", \"class_key\": \"Cart\"}}"
+    );
+    let ran = run_with("apply -f - --strict", &bench.environment(), &input).await;
+    assert_eq!(ran.out, "package/shop created\ndeployment/x created\n", "{}", ran.err);
+    let stored = bench.server.get("packages/shop").unwrap();
+    assert_eq!(stored["version"], "1.0");
+    assert_eq!(stored["functions"][0]["config"]["HTTP_PORT"], "08", "no zero is lost");
+    assert_eq!(stored["functions"][0]["provision_config"]["port"], json!(80));
+    assert_eq!(bench.server.requests("PUT packages"), ["PUT packages/shop?strict=true"]);
+}
+
+#[tokio::test]
+async fn splits_lists_of_deployments() {
+    let bench = Bench::new().await;
+    bench.file(
+        "list.yaml",
+        "name: shop\ndeployments: [{class_key: Cart}, {key: b, class_key: Cart}]",
+    );
+    check(&bench, "apply -f {}", "deployment/shop.Cart created\ndeployment/b created\n").await;
+    assert_eq!(bench.server.get("packages/shop"), None, "no package is replaced by a list");
+    assert_eq!(bench.server.get("deployments/b").unwrap()["package_name"], "shop");
+}
+
+#[tokio::test]
+async fn sends_nothing_when_one_file_is_wrong() {
+    let bench = Bench::new().await;
+    bench.file("a.yaml", SHOP);
+    bench.file("b.yaml", &CART.replace("shop.cart", "'not a key'").replace("Cart", "'-'"));
+    bench.file("c.json", "{");
+    bench.file("d.yaml", "hello: world");
+    bench.file("e.yaml", SHOP);
+    let ran = bench.run("apply -f {}").await;
+    assert_eq!(ran.code, exit::FAILED);
+    for want in [
+        "b.yaml: /key: ",
+        "b.yaml: /class_key: ",
+        "c.json: ",
+        "d.yaml: neither a package",
+        "e.yaml: package/shop is declared in ",
+        "error: 5 mistakes in the documents; nothing was sent",
+    ] {
+        assert!(ran.err.contains(want), "no {want:?} in {}", ran.err);
+    }
+    assert_eq!(bench.server.requests(""), [""; 0]);
+}
+
+#[tokio::test]
+async fn warns_of_what_is_not_known() {
+    let bench = Bench::new().await;
+    bench.file("cart.yaml", &format!("{CART}colour: red\n"));
+    let ran = bench.run("apply -f {}").await;
+    assert_eq!(ran.code, exit::DONE);
+    assert!(ran.err.contains("warning: ") && ran.err.contains("cart.yaml: /colour: "), "{ran:?}");
+    assert!(ran.err.contains("cart.yaml: /deployments: not yet"), "the server's too: {ran:?}");
+    let ran = bench.run("apply --strict -f {}").await;
+    assert_eq!(ran.code, exit::FAILED);
+    assert!(ran.err.contains("cart.yaml: /colour: "), "{ran:?}");
+}
+
+#[tokio::test]
+async fn shows_a_difference_without_writing() {
+    let bench = Bench::new().await;
+    bench.file("shop.yaml", &format!("{SHOP}deployments: [{{class_key: Cart}}]\n"));
+    check(&bench, "apply -f {}", "package/shop created\ndeployment/shop.Cart created\n").await;
+    check(&bench, "diff -f {}", "").await;
+    bench.file("shop.yaml", &SHOP.replace("version: 1.0", "version: 1.1"));
+    bench.file("cart.yaml", CART);
+    let ran = bench.run("diff -f {}").await;
+    assert_eq!(ran.code, exit::FAILED, "{}", ran.err);
+    for want in [
+        "--- server/package/shop\n+++ pushed/package/shop\n",
+        "-version: \"1.0\"\n+version: \"1.1\"\n",
+        "--- /dev/null\n+++ pushed/deployment/shop.cart\n",
+        "--- server/deployment/shop.Cart\n+++ /dev/null\n",
+    ] {
+        assert!(ran.out.contains(want), "no {want:?} in {}", ran.out);
+    }
+    check(
+        &bench,
+        "apply --dry-run -f {}",
+        "package/shop configured (dry run)\n\
+         deployment/shop.Cart deleted (dry run)\n\
+         deployment/shop.cart created (dry run)\n",
+    )
+    .await;
+    assert_eq!(bench.server.requests("PUT").len(), 1, "the first apply's alone");
+    assert_eq!(bench.run("diff -f {}/none.yaml").await.code, exit::USAGE);
+}
+
+#[tokio::test]
+async fn reads_back_what_get_prints() {
+    let bench = Bench::new().await;
+    bench.file("shop.yaml", SHOP);
+    bench.file("cart.yaml", CART);
+    check(&bench, "apply -f {}", "package/shop created\ndeployment/shop.cart created\n").await;
+    for words in ["get packages -o yaml", "get deployments -o json"] {
+        let printed = bench.run(words).await.out;
+        let ran = run_with("diff -f -", &bench.environment(), &printed).await;
+        assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, ""), "{words}: {}", ran.err);
+    }
+}

@@ -1,0 +1,41 @@
+//! `delete`.
+
+use serde_json::json;
+
+use super::*;
+
+#[tokio::test]
+async fn asks_for_deletion() {
+    let bench = Bench::new().await;
+    for path in ["packages/shop", "deployments/a", "deployments/b"] {
+        bench.server.put(path, json!({}));
+    }
+    bench.file("b.yaml", "{key: b, package_name: shop, class_key: C}");
+    bench.file("shop.yaml", "{name: shop, classes: [{key: C}]}");
+    for (words, code, out) in [
+        ("delete deployment a --wait", 0, "deployment/a deleting\ndeployment/a deleted\n"),
+        ("delete deploy/a", 1, ""),
+        ("delete deploy/a --ignore-not-found", 0, ""),
+        ("delete -f {} --cascade", 0, "deployment/b deleting\npackage/shop deleting\n"),
+    ] {
+        let ran = bench.run(words).await;
+        assert_eq!((ran.code, ran.out.as_str()), (code, out), "{words}: {}", ran.err);
+    }
+    let deletes = bench.server.requests("DELETE");
+    assert_eq!(deletes[3..], ["DELETE deployments/b", "DELETE packages/shop?cascade=true"]);
+}
+
+#[tokio::test]
+async fn takes_a_deployment_out_of_one_cluster() {
+    let bench = Bench::new().await;
+    bench.server.put("deployments/a", json!({}));
+    let status =
+        |clusters| json!({ "generation": 2, "observed_generation": 2, "clusters": clusters });
+    let part = json!({ "cluster": "east", "condition": "DELETED", "reason": "Removing" });
+    bench.server.answer("GET deployment-status/a", 200, status(json!([part])));
+    bench.server.answer("GET deployment-status/a", 200, status(json!([])));
+    let ran = bench.run("delete deployment a --cluster east --wait").await;
+    let want = "deployment/a deleting from east\ndeployment/a deleted from east\n";
+    assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, want), "{}", ran.err);
+    assert_eq!(bench.server.requests("DELETE"), ["DELETE deployments/a?cluster=east"]);
+}

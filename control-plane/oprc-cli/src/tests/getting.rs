@@ -1,0 +1,198 @@
+//! `get`, `describe`.
+
+use serde_json::json;
+
+use super::*;
+
+fn fill(bench: &Bench) {
+    let meta = json!({ "generation": 3, "created_at": BIRTH, "uid": "u" });
+    let ready = json!([{ "type": "Ready", "status": "False", "reason": "DependencyMissing",
+        "message": "no package auth", "observed_generation": 3, "last_transition_time": BIRTH }]);
+    let put = |path: &str, document| bench.server.put(path, document);
+    put(
+        "packages/shop",
+        json!({ "name": "shop", "version": "1.0", "classes": [{ "key": "Cart" }],
+        "functions": [{ "key": "add" }, { "key": "remove" }], "dependencies": ["auth"],
+        "meta": meta, "status": { "conditions": ready } }),
+    );
+    put("packages/auth", json!({ "name": "auth", "meta": meta }));
+    put("packages/zoo", json!({ "name": "zoo" }));
+    put(
+        "deployments/shop.cart",
+        json!({ "key": "shop.cart", "package_name": "shop",
+        "class_key": "Cart", "labels": { "tier": "1" }, "meta": meta, "status": {
+            "condition": "DEPLOYING", "observed_generation": 3, "conditions": ready, "clusters": [
+                { "cluster": "east", "unit_id": "cart-1", "desired": "PRESENT", "generation": 5,
+                  "observed_generation": 5, "condition": "RUNNING", "reason": "Running",
+                  "functions": [{ "function_key": "add", "ready": true, "replicas_ready": 2 }] },
+                { "cluster": "west", "unit_id": "cart-2", "desired": "PRESENT", "generation": 5,
+                  "condition": "DOWN", "reason": "Refused", "message": "image not allowed" }] } }),
+    );
+    put(
+        "clusters/east",
+        json!({ "name": "east", "endpoints": ["http://east:1"], "meta": meta,
+        "status": { "connectivity": "CONNECTED", "breaker": "CLOSED", "unmanaged_records": 2,
+            "health": { "cluster_name": "east", "status": "HEALTHY", "crm_version": "0.1.0",
+                "node_count": 3, "ready_nodes": 2, "features": ["watch"] } } }),
+    );
+    put(
+        "deployment-records/cart-1",
+        json!({ "id": "cart-1", "cluster": "east", "managed": true,
+        "deployment_key": "shop.cart", "observed_at": BIRTH, "stale": false,
+        "record": { "generation": 5, "status": { "condition": "RUNNING", "phase": "Up" } } }),
+    );
+    put(
+        "classes/a",
+        json!({ "key": "Cart", "package_name": "shop", "function_bindings": [{}],
+        "state_spec": { "consistency_model": "STRONG", "persistent": true } }),
+    );
+    put("classes/b", json!({ "key": "Cart", "package_name": "mall" }));
+    put(
+        "functions/a",
+        json!({ "key": "add", "package_name": "shop", "function_type": "CUSTOM",
+        "provision_config": { "container_image": "shop/add:1" } }),
+    );
+}
+
+/// The one place that prints: `want` is standard output.
+#[track_caller]
+fn check(ran: &Ran, want: &str) {
+    assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, want), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn prints_tables() {
+    let bench = Bench::new().await;
+    fill(&bench);
+    check(
+        &bench.run("get pkg").await,
+        "NAME  VERSION  CLASSES  FUNCTIONS  READY  AGE\n\
+         auth  -        0        0          -      12h\n\
+         shop  1.0      1        2          False  12h\n\
+         zoo   -        0        0          -      -\n",
+    );
+    check(
+        &bench.run("get deployments").await,
+        "KEY        PACKAGE  CLASS  CONDITION  CLUSTERS  GENERATION  AGE\n\
+         shop.cart  shop     Cart   DEPLOYING  1/2       3           12h\n",
+    );
+    check(
+        &bench.run("get deploy/shop.cart -o wide").await,
+        "KEY        PACKAGE  CLASS  CONDITION  CLUSTERS  GENERATION  OBSERVED  ON         REASON             LABELS  AGE\n\
+         shop.cart  shop     Cart   DEPLOYING  1/2       3           3         east,west  DependencyMissing  tier=1  12h\n",
+    );
+    check(
+        &bench.run("get cl").await,
+        "NAME  STATUS     BREAKER  HEALTH   NODES  VERSION  AGE\n\
+         east  CONNECTED  CLOSED   HEALTHY  2/3    0.1.0    12h\n",
+    );
+    check(
+        &bench.run("get rec").await,
+        "ID      DEPLOYMENT  CLUSTER  CONDITION  GENERATION  STALE  AGE\n\
+         cart-1  shop.cart   east     RUNNING    5           false  12h\n",
+    );
+    check(
+        &bench.run("get class shop.Cart").await,
+        "KEY   PACKAGE  METHODS  CONSISTENCY  PERSISTENT\n\
+         Cart  shop     1        STRONG       true\n",
+    );
+    check(
+        &bench.run("get functions").await,
+        "KEY  PACKAGE  TYPE    CODE\nadd  shop     CUSTOM  shop/add:1\n",
+    );
+}
+
+#[tokio::test]
+async fn prints_for_programs() {
+    let bench = Bench::new().await;
+    fill(&bench);
+    let list = bench.run("get packages -o json").await;
+    let list: serde_json::Value = serde_json::from_str(&list.out).unwrap();
+    let names: Vec<_> = list["items"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["auth", "shop", "zoo"], "all pages");
+    assert_eq!(list.as_object().unwrap().len(), 1);
+
+    check(&bench.run("get package zoo -o json").await, "{\n  \"name\": \"zoo\"\n}\n");
+    check(&bench.run("get packages -o name").await, "package/auth\npackage/shop\npackage/zoo\n");
+    check(&bench.run("get packages -o name --limit 1").await, "package/auth\n");
+    let yaml = bench.run("get package/shop -o yaml").await.out;
+    assert!(yaml.contains("version: \"1.0\"\n") && yaml.contains("generation: 3\n"), "{yaml}");
+
+    let none = bench.run("get records --cluster west --condition DOWN -o json").await;
+    assert_eq!(none.code, exit::DONE);
+    let asked = bench.server.requests("GET deployment-records");
+    assert_eq!(asked, ["GET deployment-records?cluster=west&condition=DOWN&limit=500"]);
+
+    let gone = bench.run("get package gone -o json").await;
+    assert_eq!((gone.code, gone.out.as_str()), (exit::FAILED, ""));
+    assert!(gone.err.contains("package/gone: there is no such thing (404, not_found)"), "{gone:?}");
+}
+
+#[tokio::test]
+async fn says_when_there_is_nothing() {
+    let bench = Bench::new().await;
+    let ran = bench.run("get records").await;
+    assert_eq!(
+        (ran.code, ran.out.as_str(), ran.err.as_str()),
+        (exit::DONE, "", "no records found\n")
+    );
+    check(&bench.run("get records -o json").await, "{\n  \"items\": []\n}\n");
+}
+
+#[tokio::test]
+async fn describes() {
+    let bench = Bench::new().await;
+    fill(&bench);
+    check(
+        &bench.run("describe deployment shop.cart").await,
+        "Key:           shop.cart\n\
+         Package:       shop\n\
+         Class:         Cart\n\
+         Condition:     DEPLOYING\n\
+         Generation:    3\n\
+         Created:       2026-05-01T00:00:00Z (12h ago)\n\
+         Uid:           u\n\
+         Labels:        tier=1\n\
+         Observed:      3\n\
+         \n\
+         Conditions:\n  \
+           TYPE   STATUS  REASON             AGE  MESSAGE\n  \
+           Ready  False   DependencyMissing  12h  no package auth\n\
+         \n\
+         Clusters:\n  \
+           CLUSTER  DESIRED  CONDITION  GENERATION  OBSERVED  UNIT    REASON   MESSAGE\n  \
+           east     PRESENT  RUNNING    5           5         cart-1  Running  -\n  \
+           west     PRESENT  DOWN       5           -         cart-2  Refused  image not allowed\n\
+         \n\
+         Functions:\n  \
+           CLUSTER  FUNCTION  READY  REPLICAS  URL  REASON  MESSAGE\n  \
+           east     add       true   2         -    -       -\n",
+    );
+    for (words, want) in [
+        ("describe pkg/shop", "Functions:\n  KEY     TYPE"),
+        ("describe cluster east", "Ready nodes:   2\n"),
+        ("describe record cart-1", "Phase:         Up\n"),
+        ("describe class mall.Cart", "Package:       mall\n"),
+        ("describe function add", "Image:         shop/add:1\n"),
+    ] {
+        let ran = bench.run(words).await;
+        assert!(ran.out.contains(want), "{words}: {ran:?}");
+    }
+    let ran = bench.run("describe class Cart").await;
+    assert!(ran.err.contains("one of several: shop.Cart, mall.Cart"), "{ran:?}");
+}
+
+/// Prints what is there, then what changes; ends when the one thing asked for is gone.
+#[tokio::test]
+async fn watches() {
+    let bench = Bench::new().await;
+    bench.server.answer("GET packages/zoo", 200, json!({ "name": "zoo" }));
+    bench.server.answer("GET packages/zoo", 200, json!({ "name": "zoo", "version": "2" }));
+    bench.server.answer("GET packages/zoo", 404, json!({ "status": 404 }));
+    check(
+        &bench.run("get package zoo -w -o json").await,
+        "{\"object\":{\"name\":\"zoo\"},\"type\":\"ADDED\"}\n\
+         {\"object\":{\"name\":\"zoo\",\"version\":\"2\"},\"type\":\"MODIFIED\"}\n\
+         {\"object\":{\"name\":\"zoo\",\"version\":\"2\"},\"type\":\"DELETED\"}\n",
+    );
+}

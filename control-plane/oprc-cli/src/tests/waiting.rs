@@ -1,0 +1,108 @@
+//! `apply --wait`, `rollout status`, `wait`.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const CART: &str = "{key: cart, package_name: shop, class_key: Cart}";
+
+fn status(generation: u64, condition: &str, clusters: &Value) -> Value {
+    json!({ "key": "cart", "generation": 1, "uid": "u", "observed_generation": generation,
+        "condition": condition, "clusters": clusters })
+}
+
+fn part(condition: &str, observed: u64, reason: &str) -> Value {
+    json!({ "cluster": "east", "unit_id": "cart-1", "desired": "PRESENT", "generation": 2,
+        "observed_generation": observed, "condition": condition, "reason": reason })
+}
+
+#[tokio::test]
+async fn follows_until_every_cluster_runs_it() {
+    let bench = Bench::new().await;
+    bench.file("cart.yaml", CART);
+    for answer in [
+        status(0, "PENDING", &json!([])),
+        status(1, "DEPLOYING", &json!([part("RUNNING", 1, "Updating")])),
+        status(1, "RUNNING", &json!([part("RUNNING", 2, "Running")])),
+    ] {
+        bench.server.answer("GET deployment-status/cart", 200, answer);
+    }
+    let ran = bench.run("apply --wait -f {}").await;
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (
+            exit::DONE,
+            "deployment/cart created\n\
+             deployment/cart PENDING: planned is generation 0 of 1\n\
+             deployment/cart on east RUNNING: Updating\n\
+             deployment/cart on east RUNNING\n\
+             deployment/cart rolled out\n"
+        ),
+        "{}",
+        ran.err
+    );
+    let ran = bench.run("rollout status deploy/cart --timeout 0s").await;
+    assert_eq!(ran.code, exit::DONE, "{ran:?}");
+}
+
+#[tokio::test]
+async fn exits_with_3_and_says_why() {
+    let bench = Bench::new().await;
+    bench.file("cart.yaml", CART);
+    let down = status(1, "DOWN", &json!([part("DOWN", 2, "Refused")]));
+    bench.server.answer("GET deployment-status/cart", 200, down);
+    let ran = bench.run("apply --wait --timeout 0s -f {}").await;
+    assert_eq!(ran.code, exit::NOT_CONVERGED, "{ran:?}");
+    assert!(ran.err.contains("error: not converged in 0s\n"), "{}", ran.err);
+    assert!(ran.err.contains("  deployment/cart on east DOWN: Refused\n"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn waits_for_inline_deployments_too() {
+    let bench = Bench::new().await;
+    bench.file(
+        "shop.yaml",
+        "{name: shop, classes: [{key: Cart}], deployments: [{class_key: Cart}]}",
+    );
+    let ran = bench.run("apply --wait --timeout 0s -f {}").await;
+    assert_eq!(ran.code, exit::NOT_CONVERGED);
+    assert!(ran.err.contains("deployment/shop.Cart PENDING: no status yet"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn forgives_a_server_that_restarts() {
+    let bench = Bench::new().await;
+    bench.file("cart.yaml", CART);
+    for _ in 0..4 {
+        bench.server.answer("GET deployment-status/cart", 502, json!({}));
+    }
+    let done = status(1, "RUNNING", &json!([part("RUNNING", 2, "Running")]));
+    bench.server.answer("GET deployment-status/cart", 200, done);
+    let ran = bench.run("apply --wait -f {}").await;
+    assert_eq!(ran.code, exit::DONE, "{ran:?}");
+    assert_eq!(ran.err.matches("asking on").count(), 1, "{ran:?}");
+}
+
+#[tokio::test]
+async fn waits_for_a_condition() {
+    let bench = Bench::new().await;
+    let object = |observed: u64| {
+        json!({ "key": "cart", "meta": { "generation": 2 }, "status": {
+        "condition": "RUNNING", "observed_generation": observed,
+        "conditions": [{ "type": "Ready", "status": "True", "reason": "Ok", "message": "" }] } })
+    };
+    bench.server.put("deployments/old", object(1));
+    bench.server.put("deployments/new", object(2));
+    for (words, code) in [
+        ("wait --for=condition=Running deployment new --timeout 0s", exit::DONE),
+        ("wait --for=condition=Ready deployment new --timeout 0s", exit::DONE),
+        ("wait --for=condition=Ready=False deployment new --timeout 0s", exit::NOT_CONVERGED),
+        ("wait --for=condition=Running deployment old --timeout 0s", exit::NOT_CONVERGED),
+        ("wait --for=condition=Running deployment none --timeout 0s", exit::FAILED),
+        ("wait --for=delete deployment new --timeout 0s", exit::NOT_CONVERGED),
+        ("wait --for=delete deployment none --timeout 0s", exit::DONE),
+    ] {
+        let ran = bench.run(words).await;
+        assert_eq!(ran.code, code, "{words}: {ran:?}");
+    }
+}

@@ -1,0 +1,167 @@
+//! What every handler is given, and what it answers with.
+
+use std::{convert::Infallible, str::FromStr, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use oprc_controller_runtime::cache::{Cache, Freshness, State};
+use oprc_models::names::{ClusterName, InvalidName};
+
+use crate::{ApiState, Limits, error::ApiError, etag, params::Params, writes::Writes};
+
+/// What the handlers stand on.
+pub(crate) struct App {
+    pub(crate) writes: Writes,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) freshness: Freshness,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    pub(crate) readiness: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    pub(crate) default_cluster: Option<ClusterName>,
+    pub(crate) new_uid: crate::NewUid,
+}
+
+/// The shared form that handlers take.
+pub(crate) type SharedApp = axum::extract::State<Arc<App>>;
+
+/// What a handler answers.
+pub(crate) type Answer = Result<Response, ApiError>;
+
+impl From<ApiState> for App {
+    fn from(state: ApiState) -> Self {
+        let ApiState { store, cache, freshness, now, new_uid, .. } = state;
+        let writes =
+            Writes::new(store, Arc::clone(&cache), freshness.clone(), now, Arc::clone(&new_uid));
+        Self {
+            writes,
+            cache,
+            freshness,
+            limits: state.limits,
+            metrics: state.metrics,
+            readiness: state.readiness,
+            default_cluster: state.default_cluster,
+            new_uid,
+        }
+    }
+}
+
+/// How current an answer is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consistency {
+    /// It shows everything that was written before the request.
+    Linearizable,
+    /// It shows what is known here and now.
+    Cached,
+}
+
+/// Whether what was read may be behind the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IsStale(pub(crate) bool);
+
+impl App {
+    /// Waits until the cache is as current as `consistency` asks for.
+    pub(crate) async fn settle(&self, consistency: Consistency) -> Result<IsStale, ApiError> {
+        let position = self.cache.position();
+        if position.revision.is_none() {
+            let detail = "starting: what is stored has not been read yet";
+            return Err(ApiError::unavailable("not_ready", detail));
+        }
+        match consistency {
+            Consistency::Linearizable => {
+                self.freshness.wait().await?;
+                Ok(IsStale(false))
+            }
+            Consistency::Cached => Ok(IsStale(!position.is_live)),
+        }
+    }
+}
+
+/// Whether nobody leads, so that nobody keeps the statuses.
+pub(crate) fn is_leaderless(state: &State) -> bool {
+    state.leaders.is_empty()
+}
+
+/// The request's correlation id; [`crate::front`] puts it among the extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct CorrelationId(pub(crate) Arc<str>);
+
+/// A request, its path aside.
+pub(crate) struct Call {
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) correlation_id: Option<CorrelationId>,
+    pub(crate) body: Body,
+}
+
+impl<S: Sync> FromRequest<S> for Call {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let (mut parts, body) = request.into_parts();
+        let correlation_id = parts.extensions.remove::<CorrelationId>();
+        Ok(Self { uri: parts.uri, headers: parts.headers, correlation_id, body })
+    }
+}
+
+impl Call {
+    pub(crate) fn params(&self) -> Result<Params, ApiError> {
+        Params::parse(&self.uri)
+    }
+
+    pub(crate) fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_ref().map(|id| &*id.0)
+    }
+}
+
+/// The `consistency` that is asked for.
+pub(crate) fn consistency(params: &mut Params) -> Result<Consistency, ApiError> {
+    let words = [("linearizable", Consistency::Linearizable), ("cached", Consistency::Cached)];
+    Ok(params.word("consistency", &words)?.unwrap_or(Consistency::Linearizable))
+}
+
+/// A name out of the path.
+pub(crate) fn name<T: FromStr<Err = InvalidName>>(text: &str) -> Result<T, ApiError> {
+    text.parse().map_err(|error: InvalidName| {
+        ApiError::bad_request("invalid_name", format!("in the path: {error}"))
+    })
+}
+
+/// Marks an answer that may be behind the store.
+pub(crate) const STALE_HEADER: http::HeaderName = http::HeaderName::from_static("oprc-stale");
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = (status, Body::from(body)).into_response();
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A read's answer: 304 where the caller has it, else what `body` writes.
+pub(crate) fn tagged(
+    headers: &HeaderMap,
+    tag: &str,
+    is_stale: IsStale,
+    body: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>,
+) -> Answer {
+    let mut response = if etag::is_known(headers, tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let mut buffer = Vec::with_capacity(2048);
+        body(&mut buffer)?;
+        json(StatusCode::OK, buffer)
+    };
+    let headers = response.headers_mut();
+    headers.extend(etag::header_value(tag).map(|tag| (header::ETAG, tag)));
+    // What is answered changes at any time: caches must ask again.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if is_stale.0 {
+        headers.insert(STALE_HEADER, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}

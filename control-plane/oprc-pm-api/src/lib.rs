@@ -1,0 +1,102 @@
+//! The REST API: handlers over the store and its cache.
+//!
+//! Writes are compare-and-swap transactions on specs ([`writes`], which knows no HTTP); reads are
+//! answered from the watch cache, shown to be fresh unless the caller asks for less.
+//!
+//! Invariants:
+//! - it cannot call a CRM and knows no controller: a dead cluster cannot slow a request;
+//! - it writes specs only, never a unit, a record or a status;
+//! - every refusal is a problem document (RFC 9457) with a stable code, and a refused request has
+//!   written nothing;
+//! - the cache's lock is held while entries are looked up, never while they are serialized;
+//! - it reads no clock and draws no random number but those it is given.
+
+mod answer;
+mod body;
+mod call;
+mod error;
+mod etag;
+mod front;
+mod list;
+mod params;
+mod resources;
+mod router;
+mod splice;
+pub mod writes;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use oprc_controller_runtime::cache::{Cache, Freshness};
+use oprc_cp_storage::SharedStore;
+use oprc_models::{meta::Timestamp, names::ClusterName};
+
+pub use router::router;
+
+/// Tells the time, for people to read in `meta`.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+/// Makes an identifier that was never used before.
+pub type NewUid = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What one request, and all of them together, may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest body, in bytes.
+    pub max_body_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a request may take altogether.
+    pub request_timeout: Duration,
+    /// Writes at once; more are told to come back. A write waits for the store, so this also
+    /// bounds what one replica asks of it.
+    pub max_writes: usize,
+    /// Reads of one object at once. They wait for one shared answer of the store, and cost little.
+    pub max_reads: usize,
+    /// Lists at once. Each may serialize a thousand objects; kept apart so that whoever lists
+    /// everything starves nobody who reads one thing.
+    pub max_lists: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 1 << 20,
+            body_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            max_writes: 512,
+            max_reads: 4096,
+            max_lists: 64,
+        }
+    }
+}
+
+/// What the API stands on.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Where specs are written.
+    pub store: SharedStore,
+    /// Where reads are answered from.
+    pub cache: Arc<Cache>,
+    /// Shows that the cache is fresh.
+    pub freshness: Freshness,
+    /// The time.
+    pub now: Clock,
+    /// Uids of documents, and correlation ids of requests that bring none.
+    pub new_uid: NewUid,
+    /// Limits.
+    pub limits: Limits,
+    /// Renders `/metrics`; without it the route is not there.
+    pub metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    /// Why the process is not ready, the cache aside; empty: it is.
+    pub readiness: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// The cluster that is marked `default` where clusters are shown.
+    pub default_cluster: Option<ClusterName>,
+}
+
+/// Describes this crate's metrics to the recorder, once, after it was installed.
+pub fn describe_metrics() {
+    front::describe_metrics();
+    writes::describe_metrics();
+}

@@ -1,0 +1,173 @@
+//! `/api/v1/clusters`: registrations and their health.
+
+use axum::extract::{Path, State as Shared};
+use oprc_controller_runtime::cache::{Entry, State};
+use oprc_cp_storage::keys::Key;
+use oprc_models::{
+    cluster::{BreakerState, ClusterSpec, ClusterStatus, Connectivity},
+    meta::{Stored, Timestamp},
+    names::ClusterName,
+};
+use serde::Serialize;
+
+use super::{Row, following, holds, missing};
+use crate::{
+    answer,
+    call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
+    error::ApiError,
+    etag, list,
+    splice::Object,
+    writes::Removal,
+};
+
+/// A registration as it is answered.
+type ClusterRow = Row<ClusterSpec, ClusterStatus>;
+/// How a row becomes text.
+type Write = fn(&App, &mut Vec<u8>, &ClusterRow) -> Result<(), serde_json::Error>;
+
+fn row(state: &State, name: &ClusterName, entry: &Entry<Stored<ClusterSpec>>) -> ClusterRow {
+    let status = state.cluster_statuses.get(name).cloned();
+    Row { entry: entry.clone(), status, is_stale: is_leaderless(state) }
+}
+
+fn write(app: &App, buffer: &mut Vec<u8>, row: &ClusterRow) -> Result<(), serde_json::Error> {
+    let Stored { meta, spec } = &*row.entry.value;
+    let mut object = Object::new(buffer);
+    object.members(spec)?;
+    if app.default_cluster.as_ref() == Some(&spec.name) {
+        object.field("default", &true)?;
+    }
+    answer::meta(&mut object, meta, row.entry.revision)?;
+    let unknown = ClusterStatus::default();
+    let status = row.status.as_ref().map_or(&unknown, |status| &*status.value);
+    answer::status(&mut object, status, row.is_stale)?;
+    object.end();
+    Ok(())
+}
+
+/// What we make of a cluster, before what it says of itself.
+#[derive(Serialize)]
+struct Health<'a> {
+    connectivity: Connectivity,
+    breaker: BreakerState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    unmanaged_records: u64,
+    /// Nobody leads, or the cluster is not heard from: the rest is what it last said.
+    stale: bool,
+}
+
+/// The health of one cluster. `status` is its own word while it is heard from, and `UNKNOWN`
+/// otherwise: what it said before is no longer shown as so.
+fn write_health(_: &App, buffer: &mut Vec<u8>, row: &ClusterRow) -> Result<(), serde_json::Error> {
+    let unknown = ClusterStatus::default();
+    let status = row.status.as_ref().map_or(&unknown, |status| &*status.value);
+    let is_stale = row.is_stale || !status.is_connected();
+    let mut object = Object::new(buffer);
+    object.field("cluster_name", &row.entry.value.spec.name)?;
+    match &status.health {
+        Some(health) if !is_stale => object.field("status", &health.status)?,
+        Some(_) | None => object.field("status", &"UNKNOWN")?,
+    }
+    object.members(&Health {
+        connectivity: status.connectivity,
+        breaker: status.breaker,
+        message: status.message.as_deref(),
+        since: status.since,
+        unmanaged_records: status.unmanaged_records,
+        stale: is_stale,
+    })?;
+    if let Some(health) = &status.health {
+        object.field("crm_version", &health.crm_version)?;
+        object.field("node_count", &health.node_count)?;
+        object.field("ready_nodes", &health.ready_nodes)?;
+        object.field("availability", &health.availability)?;
+        object.field("capacity", &health.capacity)?;
+        object.field("labels", &health.labels)?;
+        object.field("features", &health.features)?;
+    }
+    object.end();
+    Ok(())
+}
+
+/// `GET /clusters/{name}`.
+pub(crate) async fn get(app: SharedApp, path: Path<String>, call: Call) -> Answer {
+    one(app, path, call, write).await
+}
+
+/// `GET /clusters/{name}/health`.
+pub(crate) async fn health(app: SharedApp, path: Path<String>, call: Call) -> Answer {
+    one(app, path, call, write_health).await
+}
+
+async fn one(
+    Shared(app): SharedApp,
+    Path(path_name): Path<String>,
+    call: Call,
+    write: Write,
+) -> Answer {
+    let mut params = call.params()?;
+    let consistency = consistency(&mut params)?;
+    params.finish()?;
+    let name: ClusterName = name(&path_name)?;
+    let is_stale = app.settle(consistency).await?;
+    let row = find(&app.cache.read(), &name)?;
+    tagged(&call.headers, &row.tag(), is_stale, |buffer| write(&app, buffer, &row))
+}
+
+fn find(state: &State, name: &ClusterName) -> Result<ClusterRow, ApiError> {
+    let entry = state.clusters.get(name).map(|entry| row(state, name, entry));
+    entry.ok_or_else(|| missing(state, &Key::Cluster(name.clone()), "cluster", name.as_str()))
+}
+
+/// `GET /clusters`.
+pub(crate) async fn list(app: SharedApp, call: Call) -> Answer {
+    all(app, call, "clusters", write).await
+}
+
+/// `GET /clusters/health`.
+pub(crate) async fn list_health(app: SharedApp, call: Call) -> Answer {
+    all(app, call, "clusters/health", write_health).await
+}
+
+async fn all(Shared(app): SharedApp, call: Call, what: &str, write: Write) -> Answer {
+    let mut params = call.params()?;
+    let part = params.text("name")?;
+    let request = list::Request::new(&mut params, &(what, &part))?;
+    params.finish()?;
+    let page = list::page(
+        &app,
+        &request,
+        request.after_name::<ClusterName>()?,
+        |name| vec![name.as_str()],
+        |key| matches!(key, Key::Cluster(_)),
+        |state, after, limit, items| {
+            let entries = following(&state.clusters, after);
+            list::take(
+                entries,
+                |(name, _)| name.clone(),
+                items,
+                limit,
+                |(name, entry)| {
+                    holds(name.as_str(), part.as_ref()).then(|| row(state, name, entry))
+                },
+            )
+        },
+    );
+    page.await?.answer(&call.headers, |buffer, row| write(&app, buffer, row))
+}
+
+/// `DELETE /clusters/{name}`.
+pub(crate) async fn delete(
+    Shared(app): SharedApp,
+    Path(path_name): Path<String>,
+    call: Call,
+) -> Answer {
+    call.params()?.finish()?;
+    let conditions = etag::conditions(&call.headers)?;
+    let removal = Removal { conditions: &conditions, correlation_id: call.correlation_id() };
+    let written = app.writes.delete_cluster(&name(&path_name)?, &removal).await?;
+    answer::written(&written, Vec::new(), "")
+}

@@ -1,0 +1,242 @@
+//! `/api/v1/deployments`.
+
+use axum::extract::{Path, State as Shared};
+use oprc_controller_runtime::cache::{Entry, State};
+use oprc_cp_storage::keys::Key;
+use oprc_models::{
+    deployment::OClassDeployment,
+    document,
+    meta::Stored,
+    names::{ClusterName, DeploymentKey, Key as ClassKey, PackageName},
+    problem::Violation,
+    record::RunCondition,
+    status::DeploymentStatus,
+};
+
+use super::{Labels, Row, following, holds, missing};
+use crate::{
+    answer, body,
+    call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
+    error::ApiError,
+    etag,
+    list::{self, Chunk},
+    params::Params,
+    splice::Object,
+    writes::{Push, Removal, Verb},
+};
+
+/// A deployment as it is answered.
+pub(crate) type DeploymentRow = Row<OClassDeployment, DeploymentStatus>;
+
+/// `POST /deployments`.
+pub(crate) async fn create(Shared(app): SharedApp, call: Call) -> Answer {
+    push(&app, call, None, Verb::Create).await
+}
+
+/// `PUT /deployments/{key}`.
+pub(crate) async fn replace(
+    Shared(app): SharedApp,
+    Path(path_key): Path<String>,
+    call: Call,
+) -> Answer {
+    push(&app, call, Some(name(&path_key)?), Verb::Apply).await
+}
+
+async fn push(app: &App, call: Call, path_key: Option<DeploymentKey>, verb: Verb) -> Answer {
+    let mut params = call.params()?;
+    let is_strict = params.flag("strict")?;
+    params.finish()?;
+    let conditions = etag::conditions(&call.headers)?;
+    let correlation_id = call.correlation_id.clone();
+    let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
+    let parsed = body::accept(document::deployment(&bytes, format), is_strict)?;
+    let spec = parsed.value;
+    if let Some(path_key) = path_key.filter(|path_key| *path_key != spec.key) {
+        let message = format!("want {path_key}, as the path says, not {}", spec.key);
+        let errors = vec![Violation::new("/key", message.clone())];
+        return Err(ApiError::bad_request("name_mismatch", message).with_errors(errors));
+    }
+    let correlation_id = correlation_id.as_ref().map(|id| &*id.0);
+    let push = Push { spec: &spec, verb, conditions: &conditions, correlation_id };
+    let written = app.writes.put_deployment(&push).await?;
+    answer::written(&written, parsed.warnings, &format!("/api/v1/deployments/{}", spec.key))
+}
+
+/// `DELETE /deployments/{key}`: everywhere, or with `cluster` from that one alone.
+pub(crate) async fn delete(
+    Shared(app): SharedApp,
+    Path(path_key): Path<String>,
+    call: Call,
+) -> Answer {
+    let mut params = call.params()?;
+    let cluster = params.get::<ClusterName>("cluster")?;
+    params.finish()?;
+    let key = name(&path_key)?;
+    let conditions = etag::conditions(&call.headers)?;
+    let removal = Removal { conditions: &conditions, correlation_id: call.correlation_id() };
+    let mut response = match cluster {
+        None => {
+            let written = app.writes.delete_deployment(&key, &removal).await?;
+            answer::written(&written, Vec::new(), "")?
+        }
+        Some(cluster) => {
+            let written = app.writes.exclude_cluster(&key, &cluster, &removal).await?;
+            answer::written(&written, Vec::new(), "")?
+        }
+    };
+    // Whether it was asked for now or before: the removal itself is still to come.
+    *response.status_mut() = http::StatusCode::ACCEPTED;
+    Ok(response)
+}
+
+/// `GET /deployments/{key}`.
+pub(crate) async fn get(
+    Shared(app): SharedApp,
+    Path(path_key): Path<String>,
+    call: Call,
+) -> Answer {
+    let mut params = call.params()?;
+    let consistency = consistency(&mut params)?;
+    params.finish()?;
+    let key: DeploymentKey = name(&path_key)?;
+    let is_stale = app.settle(consistency).await?;
+    let row = find(&app.cache.read(), &key)?;
+    tagged(&call.headers, &row.tag(), is_stale, |buffer| write(buffer, &row))
+}
+
+/// The deployment, or why there is none.
+pub(crate) fn find(state: &State, key: &DeploymentKey) -> Result<DeploymentRow, ApiError> {
+    let entry = state.deployments.get(key).map(|entry| row(state, key, entry));
+    entry.ok_or_else(|| missing(state, &Key::Deployment(key.clone()), "deployment", key.as_str()))
+}
+
+fn row(
+    state: &State,
+    key: &DeploymentKey,
+    entry: &Entry<Stored<OClassDeployment>>,
+) -> DeploymentRow {
+    let status = status(state, key, entry);
+    Row { entry: entry.clone(), status: status.cloned(), is_stale: is_leaderless(state) }
+}
+
+fn status<'s>(
+    state: &'s State,
+    key: &DeploymentKey,
+    entry: &Entry<Stored<OClassDeployment>>,
+) -> Option<&'s Entry<DeploymentStatus>> {
+    let status = state.deployment_statuses.get(key);
+    status.filter(|status| status.value.uid == entry.value.meta.uid)
+}
+
+/// The status of a deployment that no controller has looked at yet.
+pub(crate) fn pending(row: &DeploymentRow) -> DeploymentStatus {
+    DeploymentStatus { uid: row.entry.value.meta.uid.clone(), ..DeploymentStatus::default() }
+}
+
+fn write(buffer: &mut Vec<u8>, row: &DeploymentRow) -> Result<(), serde_json::Error> {
+    let Stored { meta, spec } = &*row.entry.value;
+    let mut object = Object::new(buffer);
+    object.members(spec)?;
+    answer::meta(&mut object, meta, row.entry.revision)?;
+    match &row.status {
+        Some(status) => answer::status(&mut object, &*status.value, row.is_stale)?,
+        None => answer::status(&mut object, &pending(row), row.is_stale)?,
+    }
+    object.end();
+    Ok(())
+}
+
+/// What a list is narrowed down to.
+#[derive(Hash)]
+struct Filter {
+    package: Option<PackageName>,
+    class: Option<ClassKey>,
+    target: Option<ClusterName>,
+    condition: Option<RunCondition>,
+    part: Option<String>,
+    labels: Labels,
+}
+
+/// The words of `condition`.
+const CONDITIONS: [(&str, RunCondition); 6] = [
+    ("PENDING", RunCondition::Pending),
+    ("DEPLOYING", RunCondition::Deploying),
+    ("RUNNING", RunCondition::Running),
+    ("DOWN", RunCondition::Down),
+    ("DELETED", RunCondition::Deleted),
+    ("UNKNOWN", RunCondition::Unknown),
+];
+
+impl Filter {
+    fn new(params: &mut Params) -> Result<Self, ApiError> {
+        Ok(Self {
+            package: params.get("package_name")?,
+            class: params.get("class_key")?,
+            target: params.get("target_env")?,
+            condition: params.word("condition", &CONDITIONS)?,
+            part: params.text("name")?,
+            labels: Labels::new(params)?,
+        })
+    }
+
+    fn pick(
+        &self,
+        state: &State,
+        key: &DeploymentKey,
+        entry: &Entry<Stored<OClassDeployment>>,
+    ) -> Option<DeploymentRow> {
+        let spec = &entry.value.spec;
+        let is_placed = |cluster: &ClusterName| {
+            spec.target_envs.contains(cluster) || state.unit(cluster, key).is_some()
+        };
+        let has_condition = |condition: RunCondition| {
+            let found = status(state, key, entry).map(|status| status.value.condition);
+            found.unwrap_or_default() == condition
+        };
+        let is_wanted = self.package.as_ref().is_none_or(|package| spec.package_name == *package)
+            && self.class.as_ref().is_none_or(|class| spec.class_key == *class)
+            && holds(key.as_str(), self.part.as_ref())
+            && self.labels.match_all(&spec.labels)
+            && self.target.as_ref().is_none_or(is_placed)
+            && self.condition.is_none_or(has_condition);
+        is_wanted.then(|| row(state, key, entry))
+    }
+
+    /// Takes the next chunk: of one package's deployments, where the filter names it.
+    fn chunk(
+        &self,
+        state: &State,
+        after: Option<&DeploymentKey>,
+        limit: usize,
+        items: &mut Vec<DeploymentRow>,
+    ) -> Chunk<DeploymentKey> {
+        if let Some(package) = &self.package {
+            let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+            let keys = state.deployments_of_package(package);
+            let keys = keys.range::<DeploymentKey, _>((from, std::ops::Bound::Unbounded));
+            return list::take(keys, DeploymentKey::clone, items, limit, |key| {
+                self.pick(state, key, state.deployments.get(key)?)
+            });
+        }
+        let entries = following(&state.deployments, after);
+        let pick = |(key, entry): (&DeploymentKey, &_)| self.pick(state, key, entry);
+        list::take(entries, |(key, _)| key.clone(), items, limit, pick)
+    }
+}
+
+/// `GET /deployments`.
+pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
+    let mut params = call.params()?;
+    let filter = Filter::new(&mut params)?;
+    let request = list::Request::new(&mut params, &("deployments", &filter))?;
+    params.finish()?;
+    let page = list::page(
+        &app,
+        &request,
+        request.after_name::<DeploymentKey>()?,
+        |key| vec![key.as_str()],
+        |key| matches!(key, Key::Deployment(_)),
+        |state, after, limit, items| filter.chunk(state, after, limit, items),
+    );
+    page.await?.answer(&call.headers, write)
+}

@@ -1,0 +1,138 @@
+//! The handlers, a file for each resource, and what they share.
+
+pub(crate) mod clusters;
+pub(crate) mod deployments;
+pub(crate) mod packages;
+pub(crate) mod parts;
+pub(crate) mod probes;
+pub(crate) mod records;
+pub(crate) mod statuses;
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash},
+    ops::Bound,
+};
+
+use oprc_controller_runtime::cache::{Entry, State};
+use oprc_cp_storage::{Revision, keys::Key};
+use oprc_models::{
+    cluster::ClusterSpec, deployment::OClassDeployment, meta::Stored, package::OPackage,
+};
+
+use crate::{error::ApiError, list::Item, params::Params};
+
+/// Values of `label` and `tag`, at most.
+const MAX_WORDS: usize = 16;
+
+/// A document as it was looked up: shared with the cache, serialized after its lock is let go.
+pub(crate) struct Row<S, T> {
+    pub(crate) entry: Entry<Stored<S>>,
+    /// The status, if it speaks of this incarnation.
+    pub(crate) status: Option<Entry<T>>,
+    /// Whether nobody keeps the status.
+    pub(crate) is_stale: bool,
+}
+
+impl<S, T> Row<S, T> {
+    pub(crate) fn status_revision(&self) -> Option<Revision> {
+        self.status.as_ref().map(|status| status.revision)
+    }
+
+    /// The entity tag.
+    pub(crate) fn tag(&self) -> String {
+        crate::etag::document(self.entry.revision, self.status_revision(), self.is_stale)
+    }
+}
+
+/// A spec, and the name that it is listed by.
+pub(crate) trait Named {
+    fn listed_name(&self) -> &str;
+}
+
+impl Named for OPackage {
+    fn listed_name(&self) -> &str {
+        self.name.as_str()
+    }
+}
+
+impl Named for OClassDeployment {
+    fn listed_name(&self) -> &str {
+        self.key.as_str()
+    }
+}
+
+impl Named for ClusterSpec {
+    fn listed_name(&self) -> &str {
+        self.name.as_str()
+    }
+}
+
+impl<S: Named, T> Item for Row<S, T> {
+    fn names(&self) -> Vec<&str> {
+        vec![self.entry.value.spec.listed_name()]
+    }
+
+    fn hash_into(&self, hasher: &mut DefaultHasher) {
+        // A revision alone would do but for documents of one transaction.
+        self.entry.value.spec.listed_name().hash(hasher);
+        (self.entry.revision, self.status_revision(), self.is_stale).hash(hasher);
+    }
+}
+
+/// What follows `after` in `map`.
+pub(crate) fn following<'m, K: Ord, V>(
+    map: &'m BTreeMap<K, V>,
+    after: Option<&K>,
+) -> std::collections::btree_map::Range<'m, K, V> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    map.range((from, Bound::Unbounded))
+}
+
+/// Why there is no document under `key`: it cannot be read, or it is not there.
+pub(crate) fn missing(state: &State, key: &Key, what: &str, name: &str) -> ApiError {
+    match state.unreadable.get(key) {
+        Some(reason) => ApiError::unreadable(&key.to_string(), reason),
+        None => ApiError::not_found(what, name),
+    }
+}
+
+/// Filters by labels: `label=key=value`, or `label=key` for any value. All must hold.
+#[derive(Debug, Hash)]
+pub(crate) struct Labels(Vec<(String, Option<String>)>);
+
+impl Labels {
+    pub(crate) fn new(params: &mut Params) -> Result<Self, ApiError> {
+        let labels = words(params, "label")?.into_iter();
+        Ok(Self(
+            labels
+                .map(|label| match label.split_once('=') {
+                    Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+                    None => (label, None),
+                })
+                .collect(),
+        ))
+    }
+
+    pub(crate) fn match_all(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.0.iter().all(|(key, value)| {
+            let found = labels.get(key);
+            found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+        })
+    }
+}
+
+/// The values of a parameter that may be given several times.
+pub(crate) fn words(params: &mut Params, name: &'static str) -> Result<Vec<String>, ApiError> {
+    let words = params.all(name);
+    if words.len() > MAX_WORDS {
+        let detail = format!("{name}: want at most {MAX_WORDS} of it");
+        return Err(ApiError::bad_request("invalid_parameter", detail));
+    }
+    Ok(words)
+}
+
+/// Whether `name` holds `part`, if one is asked for.
+pub(crate) fn holds(name: &str, part: Option<&String>) -> bool {
+    part.is_none_or(|part| name.contains(part.as_str()))
+}

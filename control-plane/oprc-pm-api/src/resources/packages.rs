@@ -1,0 +1,191 @@
+//! `/api/v1/packages`.
+
+use axum::extract::{Path, State as Shared};
+use oprc_controller_runtime::cache::{Entry, State};
+use oprc_cp_storage::keys::Key;
+use oprc_models::{
+    deployment::OClassDeployment,
+    document::{self, PackageDocument},
+    meta::Stored,
+    names::PackageName,
+    package::OPackage,
+    problem::Violation,
+    status::PackageStatus,
+};
+
+use super::{Labels, Row, following, holds, missing, words};
+use crate::{
+    answer, body,
+    call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
+    error::ApiError,
+    etag, list,
+    splice::Object,
+    writes::{Conditions, Dependants, Push, Removal, Verb},
+};
+
+/// A package as it is answered.
+type PackageRow = Row<OPackage, PackageStatus>;
+
+/// `POST /packages`.
+pub(crate) async fn create(Shared(app): SharedApp, call: Call) -> Answer {
+    push(&app, call, None, Verb::Create).await
+}
+
+/// `PUT /packages/{name}`, and the older `POST` of it.
+pub(crate) async fn replace(
+    Shared(app): SharedApp,
+    Path(path_name): Path<String>,
+    call: Call,
+) -> Answer {
+    push(&app, call, Some(name(&path_name)?), Verb::Apply).await
+}
+
+async fn push(app: &App, call: Call, path_name: Option<PackageName>, verb: Verb) -> Answer {
+    let mut params = call.params()?;
+    let is_strict = params.flag("strict")?;
+    params.finish()?;
+    let conditions = etag::conditions(&call.headers)?;
+    let correlation_id = call.correlation_id.clone();
+    let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
+    let parsed = body::accept(document::package(&bytes, format), is_strict)?;
+    let correlation_id = correlation_id.as_ref().map(|id| &*id.0);
+    let spec = match parsed.value {
+        PackageDocument::Package(spec) => spec,
+        PackageDocument::Deployments(list) => {
+            let push = ListPush { list: &list, verb, conditions: &conditions, correlation_id };
+            return push_list(app, &push, path_name.as_ref(), &parsed.warnings).await;
+        }
+    };
+    if let Some(path_name) = path_name.filter(|path_name| *path_name != spec.name) {
+        let message = format!("want {path_name}, as the path says, not {}", spec.name);
+        let errors = vec![Violation::new("/name", message.clone())];
+        return Err(ApiError::bad_request("name_mismatch", message).with_errors(errors));
+    }
+    let push = Push { spec: &spec, verb, conditions: &conditions, correlation_id };
+    let written = app.writes.put_package(&push).await?;
+    answer::written(&written, parsed.warnings, &format!("/api/v1/packages/{}", spec.name))
+}
+
+/// A list of deployments that came in the place of a package.
+struct ListPush<'a> {
+    list: &'a [OClassDeployment],
+    verb: Verb,
+    conditions: &'a Conditions,
+    correlation_id: Option<&'a str>,
+}
+
+/// Takes a list of deployments as if each had been pushed by itself, all of them or none.
+async fn push_list(
+    app: &App,
+    push: &ListPush<'_>,
+    path_name: Option<&PackageName>,
+    warnings: &[Violation],
+) -> Answer {
+    let &ListPush { list, verb, conditions, correlation_id } = push;
+    if *conditions != Conditions::default() {
+        let detail = "this is a list of deployments: conditions go with one document";
+        return Err(ApiError::bad_request("invalid_header", detail));
+    }
+    let foreign = list.iter().enumerate().filter_map(|(index, deployment)| {
+        let wanted = path_name.filter(|wanted| **wanted != deployment.package_name)?;
+        let message = format!("want {wanted}, as the path says, not {}", deployment.package_name);
+        Some(Violation::new(format!("/deployments/{index}/package_name"), message))
+    });
+    let foreign: Vec<Violation> = foreign.collect();
+    if !foreign.is_empty() {
+        let detail = "a list of deployments of other packages than the path says";
+        return Err(ApiError::bad_request("name_mismatch", detail).with_errors(foreign));
+    }
+    let pushes = list.iter().map(|spec| Push { spec, verb, conditions, correlation_id });
+    let written = app.writes.put_deployments(&pushes.collect::<Vec<_>>()).await?;
+    answer::all_written(&written, warnings)
+}
+
+/// `DELETE /packages/{name}`.
+pub(crate) async fn delete(
+    Shared(app): SharedApp,
+    Path(path_name): Path<String>,
+    call: Call,
+) -> Answer {
+    let mut params = call.params()?;
+    let is_cascade = params.flag("cascade")?;
+    params.finish()?;
+    let dependants = if is_cascade { Dependants::Cascade } else { Dependants::Refuse };
+    let conditions = etag::conditions(&call.headers)?;
+    let removal = Removal { conditions: &conditions, correlation_id: call.correlation_id() };
+    let written = app.writes.delete_package(&name(&path_name)?, dependants, &removal).await?;
+    answer::written(&written, Vec::new(), "")
+}
+
+/// `GET /packages/{name}`.
+pub(crate) async fn get(
+    Shared(app): SharedApp,
+    Path(path_name): Path<String>,
+    call: Call,
+) -> Answer {
+    let mut params = call.params()?;
+    let consistency = consistency(&mut params)?;
+    params.finish()?;
+    let name: PackageName = name(&path_name)?;
+    let is_stale = app.settle(consistency).await?;
+    let found = {
+        let state = app.cache.read();
+        let entry = state.packages.get(&name);
+        entry
+            .map(|entry| row(&state, &name, entry))
+            .ok_or_else(|| missing(&state, &Key::Package(name.clone()), "package", name.as_str()))
+    };
+    let row = found?;
+    tagged(&call.headers, &row.tag(), is_stale, |buffer| write(buffer, &row))
+}
+
+fn row(state: &State, name: &PackageName, entry: &Entry<Stored<OPackage>>) -> PackageRow {
+    let status = state.package_statuses.get(name);
+    let status = status.filter(|status| status.value.uid == entry.value.meta.uid);
+    Row { entry: entry.clone(), status: status.cloned(), is_stale: is_leaderless(state) }
+}
+
+fn write(buffer: &mut Vec<u8>, row: &PackageRow) -> Result<(), serde_json::Error> {
+    let Stored { meta, spec } = &*row.entry.value;
+    let mut object = Object::new(buffer);
+    object.members(spec)?;
+    answer::meta(&mut object, meta, row.entry.revision)?;
+    match &row.status {
+        Some(status) => answer::status(&mut object, &*status.value, row.is_stale)?,
+        None => {
+            let status = PackageStatus { uid: meta.uid.clone(), ..PackageStatus::default() };
+            answer::status(&mut object, &status, row.is_stale)?;
+        }
+    }
+    object.end();
+    Ok(())
+}
+
+/// `GET /packages`.
+pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
+    let mut params = call.params()?;
+    let part = params.text("name")?;
+    let tags = words(&mut params, "tag")?;
+    let labels = Labels::new(&mut params)?;
+    let request = list::Request::new(&mut params, &("packages", &part, &tags, &labels))?;
+    params.finish()?;
+    let pick = |state: &State, (name, entry): (&PackageName, &Entry<Stored<OPackage>>)| {
+        let spec = &entry.value.spec;
+        let is_wanted = holds(name.as_str(), part.as_ref())
+            && tags.iter().all(|tag| spec.metadata.tags.contains(tag))
+            && labels.match_all(&spec.labels);
+        is_wanted.then(|| row(state, name, entry))
+    };
+    let page = list::page(
+        &app,
+        &request,
+        request.after_name::<PackageName>()?,
+        |name| vec![name.as_str()],
+        |key| matches!(key, Key::Package(_)),
+        |state, after, limit, items| {
+            let entries = following(&state.packages, after);
+            list::take(entries, |(name, _)| name.clone(), items, limit, |entry| pick(state, entry))
+        },
+    );
+    page.await?.answer(&call.headers, write)
+}

@@ -1,0 +1,154 @@
+//! `/api/v1/deployment-records`: what clusters say that they hold.
+
+use std::hash::{DefaultHasher, Hash};
+
+use axum::extract::{Path, State as Shared};
+use oprc_controller_runtime::cache::{Entry, State};
+use oprc_cp_storage::keys::Key;
+use oprc_models::{
+    names::{ClusterName, DeploymentKey, UnitId},
+    record::StoredRecord,
+};
+
+use super::following;
+use crate::{
+    call::{Answer, Call, SharedApp, consistency, is_leaderless, name, tagged},
+    error::ApiError,
+    list::{self, Chunk},
+    splice::Object,
+};
+
+/// A record, and whether it may be out of date.
+struct RecordRow {
+    entry: Entry<StoredRecord>,
+    /// Nobody leads, or the cluster is not heard from.
+    is_stale: bool,
+}
+
+impl list::Item for RecordRow {
+    fn names(&self) -> Vec<&str> {
+        vec![self.entry.value.cluster.as_str(), self.entry.value.id.as_str()]
+    }
+
+    fn hash_into(&self, hasher: &mut DefaultHasher) {
+        (&self.entry.value.id, self.entry.revision, self.is_stale).hash(hasher);
+    }
+}
+
+/// Whether what `cluster` last said may be out of date.
+pub(crate) fn is_silent(state: &State, cluster: &ClusterName) -> bool {
+    let status = state.cluster_statuses.get(cluster);
+    is_leaderless(state) || !status.is_some_and(|status| status.value.is_connected())
+}
+
+fn write(buffer: &mut Vec<u8>, row: &RecordRow) -> Result<(), serde_json::Error> {
+    let mut object = Object::new(buffer);
+    object.members(&*row.entry.value)?;
+    object.field("stale", &row.is_stale)?;
+    object.end();
+    Ok(())
+}
+
+/// `GET /deployment-records/{id}`.
+pub(crate) async fn get(Shared(app): SharedApp, Path(id): Path<String>, call: Call) -> Answer {
+    let mut params = call.params()?;
+    let consistency = consistency(&mut params)?;
+    let cluster = params.get::<ClusterName>("cluster")?;
+    params.finish()?;
+    let id: UnitId = name(&id)?;
+    let is_stale = app.settle(consistency).await?;
+    let row = find(&app.cache.read(), &id, cluster.as_ref())?;
+    let tag = crate::etag::document(row.entry.revision, None, row.is_stale);
+    tagged(&call.headers, &tag, is_stale, |buffer| write(buffer, &row))
+}
+
+/// The record of `id`: on `cluster`, or on the first cluster that has one.
+fn find(state: &State, id: &UnitId, cluster: Option<&ClusterName>) -> Result<RecordRow, ApiError> {
+    let mut clusters =
+        state.records.keys().filter(|there| cluster.is_none_or(|asked| asked == *there));
+    let found = clusters.find_map(|cluster| Some((cluster, state.record(cluster, id)?)));
+    if let Some((cluster, entry)) = found {
+        let is_stale = is_silent(state, cluster);
+        return Ok(RecordRow { entry: entry.clone(), is_stale });
+    }
+    let mut unreadable = state.unreadable.iter();
+    match unreadable.find(|(key, _)| matches!(key, Key::Record(_, record) if record == id)) {
+        Some((key, reason)) => Err(ApiError::unreadable(&key.to_string(), reason)),
+        None => Err(ApiError::not_found("record", id.as_str())),
+    }
+}
+
+/// A place in the list.
+type Place = (ClusterName, UnitId);
+
+/// `GET /deployment-records`.
+pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
+    let mut params = call.params()?;
+    let cluster = params.get::<ClusterName>("cluster")?;
+    let deployment = params.get::<DeploymentKey>("deployment_key")?;
+    let request = list::Request::new(&mut params, &("records", &cluster, &deployment))?;
+    params.finish()?;
+    let after = request.after::<2>()?.and_then(|[cluster, id]| {
+        Some((cluster.parse::<ClusterName>().ok()?, id.parse::<UnitId>().ok()?))
+    });
+    let page = list::page(
+        &app,
+        &request,
+        after,
+        |(cluster, id): &Place| vec![cluster.as_str(), id.as_str()],
+        |key| matches!(key, Key::Record(..)),
+        |state, after, limit, items| match &deployment {
+            Some(deployment) => {
+                of_deployment(state, deployment, cluster.as_ref(), after, limit, items)
+            }
+            None => of_clusters(state, cluster.as_ref(), after, limit, items),
+        },
+    );
+    page.await?.answer(&call.headers, write)
+}
+
+fn of_deployment(
+    state: &State,
+    deployment: &DeploymentKey,
+    cluster: Option<&ClusterName>,
+    after: Option<&Place>,
+    limit: usize,
+    items: &mut Vec<RecordRow>,
+) -> Chunk<Place> {
+    let places = state.records_of_deployment(deployment).iter();
+    let places = places.filter(|place| after.is_none_or(|after| *place > after));
+    list::take(places, Place::clone, items, limit, |(there, id)| {
+        let entry = state.record(there, id)?.clone();
+        let is_wanted = cluster.is_none_or(|cluster| cluster == there);
+        is_wanted.then(|| RecordRow { entry, is_stale: is_silent(state, there) })
+    })
+}
+
+/// Cluster by cluster, so that the first one after the place is found without a scan.
+fn of_clusters(
+    state: &State,
+    cluster: Option<&ClusterName>,
+    after: Option<&Place>,
+    limit: usize,
+    items: &mut Vec<RecordRow>,
+) -> Chunk<Place> {
+    let begun = after.map(|(cluster, _)| cluster);
+    let clusters = state.records.iter();
+    let clusters = clusters.filter(|(there, _)| {
+        cluster.is_none_or(|cluster| cluster == *there) && begun.is_none_or(|begun| *there >= begun)
+    });
+    let entries = clusters.flat_map(|(there, records)| {
+        let after = after.filter(|(cluster, _)| cluster == there).map(|(_, id)| id);
+        following(records, after).map(move |(id, entry)| (there, id, entry))
+    });
+    list::take(
+        entries,
+        |(there, id, _)| (there.clone(), id.clone()),
+        items,
+        limit,
+        |entry| {
+            let (there, _, entry) = entry;
+            Some(RecordRow { entry: entry.clone(), is_stale: is_silent(state, there) })
+        },
+    )
+}

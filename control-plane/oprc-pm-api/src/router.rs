@@ -1,0 +1,63 @@
+//! The routes. Nothing else is decided here.
+
+use std::sync::Arc;
+
+use axum::{Router, middleware::from_fn_with_state, routing::get};
+
+use crate::{
+    ApiState,
+    call::App,
+    front::{Lanes, front},
+    resources::{clusters, deployments, packages, parts, probes, records, statuses},
+};
+
+/// The API over `state`, as a service.
+pub fn router(state: ApiState) -> Router {
+    let app = Arc::new(App::from(state));
+    let lanes = Arc::new(Lanes::default());
+    let front = from_fn_with_state((Arc::clone(&app), lanes), front);
+    let api = Router::new().merge(specs()).merge(observed());
+    let routes = Router::new().nest("/api/v1", api).merge(probes());
+    // The layer must be around the fallback too: an unknown route is answered like any other.
+    routes.fallback(|| async { http::StatusCode::NOT_FOUND }).layer(front).with_state(app)
+}
+
+/// What users write.
+fn specs() -> Router<Arc<App>> {
+    Router::new()
+        .route("/packages", get(packages::list).post(packages::create))
+        .route(
+            "/packages/{name}",
+            get(packages::get)
+                .put(packages::replace)
+                .post(packages::replace)
+                .delete(packages::delete),
+        )
+        .route("/deployments", get(deployments::list).post(deployments::create))
+        .route(
+            "/deployments/{key}",
+            get(deployments::get).put(deployments::replace).delete(deployments::delete),
+        )
+        .route("/classes", get(parts::classes))
+        .route("/functions", get(parts::functions))
+}
+
+/// What is reported.
+fn observed() -> Router<Arc<App>> {
+    Router::new()
+        .route("/deployment-status/{id}", get(statuses::get))
+        .route("/deployment-records", get(records::list))
+        .route("/deployment-records/{id}", get(records::get))
+        .route("/clusters", get(clusters::list))
+        .route("/clusters/health", get(clusters::list_health))
+        .route("/clusters/{name}", get(clusters::get).delete(clusters::delete))
+        .route("/clusters/{name}/health", get(clusters::health))
+}
+
+fn probes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/healthz", get(probes::live))
+        .route("/livez", get(probes::live))
+        .route("/readyz", get(probes::ready))
+        .route("/metrics", get(probes::metrics))
+}

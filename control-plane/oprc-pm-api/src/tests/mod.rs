@@ -1,0 +1,10 @@
+//! Tests over the store in memory and a real cache, through the router.
+
+mod deleting;
+mod faults;
+mod hostile;
+mod inline;
+mod lists;
+mod observed;
+mod specs;
+mod world;

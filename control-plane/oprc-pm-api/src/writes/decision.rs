@@ -1,0 +1,298 @@
+//! What decisions are made of: the request, what is stored, and what is to become of it.
+
+use oprc_controller_runtime::cache::Entry;
+use oprc_cp_storage::{Check, Precondition, Revision, keys::Key};
+use oprc_models::{
+    meta::{Meta, Stored, Timestamp},
+    names::PackageName,
+    problem::Violation,
+};
+
+use super::{
+    Error,
+    draft::{Draft, Spec},
+    view::Found,
+};
+
+/// What a push means to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Nothing, or the same (POST).
+    Create,
+    /// Whatever is there (PUT).
+    Apply,
+}
+
+/// Entity tags of a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tags {
+    /// `*`: whatever is there.
+    Any,
+    /// Specs last written at one of these revisions.
+    Of(Vec<Revision>),
+}
+
+/// The conditions of a write. A document that is being deleted counts as absent for
+/// `if_none_match: *`, since a write may take its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// It must be there, as one of these.
+    pub if_match: Option<Tags>,
+    /// It must not be there, as any of these.
+    pub if_none_match: Option<Tags>,
+}
+
+impl Conditions {
+    fn hold(&self, found: Option<(&Meta, Revision)>) -> bool {
+        let matches = match (&self.if_match, found) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(Tags::Any), Some(_)) => true,
+            (Some(Tags::Of(revisions)), Some((_, at))) => revisions.contains(&at),
+        };
+        let none_matches = match (&self.if_none_match, found) {
+            (None, _) | (Some(_), None) => true,
+            (Some(Tags::Any), Some((meta, _))) => meta.is_deleting(),
+            (Some(Tags::Of(revisions)), Some((_, at))) => !revisions.contains(&at),
+        };
+        matches && none_matches
+    }
+
+    pub(super) fn check<T>(
+        &self,
+        key: &Key,
+        entry: Option<&Entry<Stored<T>>>,
+    ) -> Result<(), Error> {
+        if self.hold(entry.map(|entry| (&entry.value.meta, entry.revision))) {
+            return Ok(());
+        }
+        let generation = entry.map(|entry| entry.value.meta.generation);
+        Err(Error::PreconditionFailed { key: key.to_string(), generation })
+    }
+}
+
+/// A document that someone wants stored. It was validated.
+#[derive(Clone, Debug)]
+pub struct Push<'a, T> {
+    /// The document.
+    pub spec: &'a T,
+    /// What to find.
+    pub verb: Verb,
+    /// What must hold.
+    pub conditions: &'a Conditions,
+    /// The request's correlation id, stored with the write.
+    pub correlation_id: Option<&'a str>,
+}
+
+/// A document that someone wants gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Removal<'a> {
+    /// What must hold.
+    pub conditions: &'a Conditions,
+    /// The request's correlation id, stored with the write.
+    pub correlation_id: Option<&'a str>,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The document is new, or a new incarnation of one that was being deleted.
+    Created,
+    /// The document has a new generation.
+    Replaced,
+    /// The document was the same already.
+    Unchanged,
+    /// Its deletion is asked for, now or before.
+    Deleting,
+    /// Of a cascade: a part was marked, and the rest is to follow. Never returned by
+    /// [`super::Writes`].
+    Underway,
+    /// It is gone.
+    Removed,
+}
+
+/// Time and uids for one decision.
+pub(super) struct Stamp<'a> {
+    pub(super) now: Timestamp,
+    pub(super) new_uid: &'a (dyn Fn() -> String + Send + Sync),
+}
+
+/// The document that a request is about.
+pub(super) enum Principal<'p> {
+    Written(Draft<'p>),
+    Kept(Document<'p>),
+    Removed(Document<'p>),
+}
+
+/// A document as it is stored.
+pub(super) struct Document<'p> {
+    pub(super) key: Key,
+    pub(super) meta: Meta,
+    pub(super) spec: Spec<'p>,
+    pub(super) revision: Revision,
+}
+
+/// What is to be done about a request.
+pub(super) struct Decision<'p> {
+    pub(super) outcome: Outcome,
+    pub(super) principal: Principal<'p>,
+    /// Other documents to write with it.
+    pub(super) others: Vec<Draft<'p>>,
+    /// Other keys to remove with it, last written at these revisions.
+    pub(super) removals: Vec<(Key, Revision)>,
+    /// What else was looked at, and must still be so.
+    pub(super) checks: Vec<Check>,
+    pub(super) warnings: Vec<Violation>,
+}
+
+impl<'p> Decision<'p> {
+    pub(super) fn new(outcome: Outcome, principal: Principal<'p>) -> Self {
+        Self {
+            outcome,
+            principal,
+            others: Vec::new(),
+            removals: Vec::new(),
+            checks: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn writes_something(&self) -> bool {
+        !matches!(self.principal, Principal::Kept(_))
+            || !self.others.is_empty()
+            || !self.removals.is_empty()
+    }
+
+    /// `key` must still be as it was found.
+    pub(super) fn also_check<T>(&mut self, key: &Key, found: &Found<T>) {
+        let precondition = match found {
+            Found::Absent => Precondition::Absent,
+            Found::Present(entry) => Precondition::At(entry.revision),
+            // Nothing is concluded from it, and its revision is not known.
+            Found::Unreadable(_) => return,
+        };
+        self.checks.push(Check { key: key.to_string(), precondition });
+    }
+}
+
+/// Whether `decisions` can be tried: they write something, so that the store tells whether they
+/// were made on the newest state, and warn of nothing that only a cache that is behind may miss.
+pub(super) fn may_land(decisions: &[Decision<'_>], is_fresh: bool) -> bool {
+    decisions.iter().any(Decision::writes_something)
+        && (is_fresh || decisions.iter().all(|decision| decision.warnings.is_empty()))
+}
+
+/// What a pushed spec is to what is stored.
+pub(super) enum Step<T> {
+    Create,
+    /// A new incarnation in the place of one that is being deleted.
+    Recreate(Entry<Stored<T>>),
+    Replace(Entry<Stored<T>>),
+    Keep(Entry<Stored<T>>),
+}
+
+impl<T: PartialEq> Step<T> {
+    pub(super) fn of(key: &Key, found: Found<T>, spec: &T) -> Result<Self, Error> {
+        match found {
+            Found::Absent => Ok(Self::Create),
+            Found::Present(entry) if entry.value.meta.is_deleting() => Ok(Self::Recreate(entry)),
+            Found::Present(entry) if entry.value.spec == *spec => Ok(Self::Keep(entry)),
+            Found::Present(entry) => Ok(Self::Replace(entry)),
+            Found::Unreadable(reason) => Err(Error::Unreadable { key: key.to_string(), reason }),
+        }
+    }
+
+    /// Refuses what the request's conditions and verb do not allow.
+    ///
+    /// A condition does not refuse a repetition of the very request that was accepted, which its
+    /// correlation id tells: a caller whose answer was lost learns that it had succeeded.
+    pub(super) fn permit(&self, key: &Key, push: &Push<'_, T>) -> Result<(), Error> {
+        let entry = self.entry();
+        let is_repeated = matches!(self, Self::Keep(entry)
+            if push.correlation_id.is_some()
+                && entry.value.meta.correlation_id.as_deref() == push.correlation_id);
+        if !is_repeated {
+            push.conditions.check(key, entry)?;
+        }
+        match (self, push.verb) {
+            (Self::Replace(entry), Verb::Create) => Err(Error::AlreadyExists {
+                key: key.to_string(),
+                generation: entry.value.meta.generation,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<T> Step<T> {
+    fn entry(&self) -> Option<&Entry<Stored<T>>> {
+        match self {
+            Self::Create => None,
+            Self::Recreate(entry) | Self::Replace(entry) | Self::Keep(entry) => Some(entry),
+        }
+    }
+
+    /// Who owns what is stored.
+    pub(super) fn owner(&self) -> Option<&PackageName> {
+        self.entry().and_then(|entry| entry.value.meta.owner.as_ref())
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Create | Self::Recreate(_) => Outcome::Created,
+            Self::Replace(_) => Outcome::Replaced,
+            Self::Keep(_) => Outcome::Unchanged,
+        }
+    }
+
+    /// The document with `spec` in the place of what is stored.
+    pub(super) fn draft<'p>(
+        &self,
+        key: Key,
+        spec: Spec<'p>,
+        owner: Option<PackageName>,
+        correlation_id: Option<&str>,
+        stamp: &Stamp<'_>,
+    ) -> Draft<'p> {
+        let (precondition, meta) = match self {
+            Self::Create => (Precondition::Absent, first_meta(owner, stamp)),
+            Self::Recreate(entry) => {
+                let generation = entry.value.meta.generation.saturating_add(1);
+                let meta = Meta { generation, ..first_meta(owner, stamp) };
+                (Precondition::At(entry.revision), meta)
+            }
+            Self::Replace(entry) | Self::Keep(entry) => {
+                let meta = next_meta(&entry.value.meta, stamp);
+                (Precondition::At(entry.revision), Meta { owner, ..meta })
+            }
+        };
+        let correlation_id = correlation_id.map(str::to_owned);
+        Draft { key, precondition, meta: Meta { correlation_id, ..meta }, spec }
+    }
+}
+
+fn first_meta(owner: Option<PackageName>, stamp: &Stamp<'_>) -> Meta {
+    Meta {
+        uid: (stamp.new_uid)(),
+        generation: 1,
+        created_at: stamp.now,
+        updated_at: stamp.now,
+        deletion_requested_at: None,
+        owner,
+        correlation_id: None,
+    }
+}
+
+/// `meta` after an accepted change of its spec.
+pub(super) fn next_meta(meta: &Meta, stamp: &Stamp<'_>) -> Meta {
+    Meta { generation: meta.generation.saturating_add(1), updated_at: stamp.now, ..meta.clone() }
+}
+
+/// `meta` after its deletion was asked for. The spec is the same, so the generation is too.
+pub(super) fn deleting_meta(meta: &Meta, correlation_id: Option<&str>, stamp: &Stamp<'_>) -> Meta {
+    Meta {
+        deletion_requested_at: Some(stamp.now),
+        correlation_id: correlation_id.map(str::to_owned),
+        ..meta.clone()
+    }
+}

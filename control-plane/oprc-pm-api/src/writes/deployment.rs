@@ -1,0 +1,144 @@
+//! Deployments that are written by themselves.
+
+use oprc_controller_runtime::cache::Entry;
+use oprc_cp_storage::{Precondition, keys::Key};
+use oprc_models::{
+    deployment::OClassDeployment,
+    meta::{Meta, Stored},
+    names::{ClusterName, DeploymentKey, PackageName},
+    problem::Violation,
+};
+
+use super::{
+    Error,
+    decision::{
+        Decision, Document, Outcome, Principal, Push, Removal, Stamp, Step, deleting_meta,
+        next_meta,
+    },
+    draft::{Draft, Spec},
+    references,
+    view::{Found, View},
+};
+
+pub(super) fn put<'p>(
+    view: &View<'_>,
+    push: &'p Push<'p, OClassDeployment>,
+    stamp: &Stamp<'_>,
+) -> Result<Decision<'p>, Error> {
+    let deployment = push.spec;
+    let key = Key::Deployment(deployment.key.clone());
+    let step = Step::of(&key, view.deployment(&deployment.key), deployment)?;
+    step.permit(&key, push)?;
+
+    let package = view.package(&deployment.package_name);
+    let outcome = step.outcome();
+    let spec = Spec::Deployment(deployment);
+    let mut decision = match step {
+        Step::Keep(entry) => Decision::new(outcome, kept(key, &entry)),
+        step @ Step::Replace(_) => {
+            let owner = step.owner().cloned();
+            let draft = step.draft(key, spec, owner, push.correlation_id, stamp);
+            Decision::new(outcome, Principal::Written(draft))
+        }
+        step @ (Step::Create | Step::Recreate(_)) => {
+            let owner = declared_by(&package, deployment);
+            let draft = step.draft(key, spec, owner, push.correlation_id, stamp);
+            let mut decision = Decision::new(outcome, Principal::Written(draft));
+            if let Found::Present(entry) = &package
+                && !entry.value.spec.deployments.is_empty()
+            {
+                // Whether it declares this one decides who owns it.
+                let package_key = Key::Package(deployment.package_name.clone());
+                decision.also_check(&package_key, &package);
+            }
+            decision
+        }
+    };
+    decision.warnings = references::of_deployment(view, &package, deployment);
+    Ok(decision)
+}
+
+/// The package that declares `deployment` inline, and so owns it however it came to be: deleting
+/// an inline deployment and creating it again by hand leads back to where it was.
+fn declared_by(
+    package: &Found<oprc_models::package::OPackage>,
+    deployment: &OClassDeployment,
+) -> Option<PackageName> {
+    let Found::Present(entry) = package else { return None };
+    let declares = entry.value.spec.deployments.iter().any(|inline| inline.key == deployment.key);
+    let is_live = !entry.value.meta.is_deleting();
+    (is_live && declares).then(|| deployment.package_name.clone())
+}
+
+fn kept(key: Key, entry: &Entry<Stored<OClassDeployment>>) -> Principal<'static> {
+    Principal::Kept(Document {
+        key,
+        meta: entry.value.meta.clone(),
+        spec: Spec::StoredDeployment(entry.value.clone()),
+        revision: entry.revision,
+    })
+}
+
+/// What is stored and can be read, if the removal's conditions hold.
+fn existing(
+    view: &View<'_>,
+    key: &DeploymentKey,
+    removal: &Removal<'_>,
+) -> Result<Entry<Stored<OClassDeployment>>, Error> {
+    let store_key = Key::Deployment(key.clone());
+    match view.deployment(key) {
+        Found::Absent => Err(Error::NotFound { key: store_key.to_string() }),
+        Found::Unreadable(reason) => Err(Error::Unreadable { key: store_key.to_string(), reason }),
+        Found::Present(entry) => {
+            removal.conditions.check(&store_key, Some(&entry))?;
+            Ok(entry)
+        }
+    }
+}
+
+pub(super) fn delete<'p>(
+    view: &View<'_>,
+    key: &DeploymentKey,
+    removal: &Removal<'_>,
+    stamp: &Stamp<'_>,
+) -> Result<Decision<'p>, Error> {
+    let entry = existing(view, key, removal)?;
+    let key = Key::Deployment(key.clone());
+    if entry.value.meta.is_deleting() {
+        return Ok(Decision::new(Outcome::Deleting, kept(key, &entry)));
+    }
+    let meta = deleting_meta(&entry.value.meta, removal.correlation_id, stamp);
+    let precondition = Precondition::At(entry.revision);
+    let spec = Spec::StoredDeployment(entry.value);
+    let draft = Draft { key, precondition, meta, spec };
+    Ok(Decision::new(Outcome::Deleting, Principal::Written(draft)))
+}
+
+pub(super) fn exclude<'p>(
+    view: &View<'_>,
+    key: &DeploymentKey,
+    cluster: &ClusterName,
+    removal: &Removal<'_>,
+    stamp: &Stamp<'_>,
+) -> Result<Decision<'p>, Error> {
+    let entry = existing(view, key, removal)?;
+    let key = Key::Deployment(key.clone());
+    let stored = &*entry.value;
+    if stored.meta.is_deleting() || stored.spec.excluded_envs.contains(cluster) {
+        return Ok(Decision::new(Outcome::Unchanged, kept(key, &entry)));
+    }
+    let mut spec = Box::new(stored.spec.clone());
+    spec.excluded_envs.push(cluster.clone());
+    let correlation_id = removal.correlation_id.map(str::to_owned);
+    let meta = Meta { correlation_id, ..next_meta(&stored.meta, stamp) };
+    let mut warnings = Vec::new();
+    if !spec.target_envs.is_empty()
+        && spec.target_envs.iter().all(|t| spec.excluded_envs.contains(t))
+    {
+        let message = "every target is excluded now: the deployment has no cluster left";
+        warnings.push(Violation::new("/excluded_envs", message));
+    }
+    let precondition = Precondition::At(entry.revision);
+    let draft = Draft { key, precondition, meta, spec: Spec::Excluding(spec) };
+    Ok(Decision { warnings, ..Decision::new(Outcome::Replaced, Principal::Written(draft)) })
+}

@@ -1,0 +1,378 @@
+//! Accepting what users want: specs, by compare-and-swap, without HTTP.
+//!
+//! Each operation is a pure decision on a [`view::View`] of the store (`package.rs`,
+//! `deployment.rs`, `cluster.rs`) and one loop that carries decisions out ([`Writes::settle`]).
+//!
+//! Invariants:
+//! - a transaction checks the package and the deployments that its decision rests on, so a
+//!   decision made on a cache that is behind cannot land: it conflicts, the keys are read from the
+//!   store, and it is made again;
+//! - an answer that writes nothing (unchanged, refused), or that warns of something missing, is
+//!   given only on a state that was shown to be fresh after the request came. So the common write
+//!   costs one transaction and no read;
+//! - what a document merely refers to is not checked: it may come and go at any time, and the
+//!   controllers say in the status what resolves;
+//! - an unreadable value is never overwritten;
+//! - time and uids come from the caller, so one seed gives one history.
+
+mod cluster;
+mod decision;
+mod deployment;
+mod draft;
+mod error;
+mod package;
+mod references;
+mod view;
+
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use oprc_controller_runtime::cache::{Cache, Freshness};
+use oprc_cp_storage::{
+    Check, Error as StoreError, Precondition, Revision, SharedStore, Txn, keys::Key,
+};
+use oprc_models::{
+    deployment::OClassDeployment,
+    meta::Meta,
+    names::{ClusterName, DeploymentKey, PackageName},
+    package::OPackage,
+    problem::Violation,
+};
+
+pub use self::{
+    decision::{Conditions, Outcome, Push, Removal, Tags, Verb},
+    error::Error,
+    package::Dependants,
+};
+use self::{
+    decision::{Decision, Principal, Stamp},
+    view::{Seen, View},
+};
+use crate::{Clock, NewUid};
+
+/// How often a decision is made again because someone else wrote first. Whoever loses takes a turn
+/// with those of the same key, so that in one process a second try nearly always lands.
+const MAX_CONFLICTS: u32 = 8;
+
+/// Documents that one transaction of a deletion marks, at most: less than a transaction's limit.
+const MAX_BATCH: usize = 100;
+
+/// Turns for those who lost: keys share one by hash. More than writers at once would be idle.
+const N_TURNS: usize = 64;
+
+/// Writes specs. Cheap to clone.
+#[derive(Clone)]
+pub struct Writes {
+    store: SharedStore,
+    cache: Arc<Cache>,
+    freshness: Freshness,
+    now: Clock,
+    new_uid: NewUid,
+    turns: Arc<[tokio::sync::Mutex<()>]>,
+}
+
+/// A write that was accepted, and may have changed nothing.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The document's system fields, as stored.
+    pub meta: Meta,
+    /// The revision of the document's last write: this one, unless nothing changed.
+    pub revision: Revision,
+    /// The spec as stored: the text of a JSON object.
+    pub spec_json: Bytes,
+    /// Keys of the other documents that the same transaction wrote.
+    pub others: Vec<Key>,
+    /// What does not resolve yet, by pointer into the document.
+    pub warnings: Vec<Violation>,
+}
+
+impl Writes {
+    /// Writes to `store`, deciding on `cache`.
+    #[must_use]
+    pub fn new(
+        store: SharedStore,
+        cache: Arc<Cache>,
+        freshness: Freshness,
+        now: Clock,
+        new_uid: NewUid,
+    ) -> Self {
+        let turns = (0..N_TURNS).map(|_| tokio::sync::Mutex::new(())).collect();
+        Self { store, cache, freshness, now, new_uid, turns }
+    }
+
+    /// Creates or replaces a package and the deployments that it declares.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; only after [`Error::MaybeDone`] may something have been written.
+    pub async fn put_package(&self, push: &Push<'_, OPackage>) -> Result<Written, Error> {
+        let key = Key::Package(push.spec.name.clone());
+        // Cycles are looked for in what others depend on.
+        let begins_fresh = !push.spec.dependencies.is_empty();
+        self.settle(&key, begins_fresh, |view, stamp| package::put(view, push, stamp)).await
+    }
+
+    /// Creates or replaces a deployment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writes::put_package`].
+    pub async fn put_deployment(
+        &self,
+        push: &Push<'_, OClassDeployment>,
+    ) -> Result<Written, Error> {
+        let key = Key::Deployment(push.spec.key.clone());
+        self.settle(&key, false, |view, stamp| deployment::put(view, push, stamp)).await
+    }
+
+    /// Creates or replaces deployments, all of them or none; the answers are in the same order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writes::put_package`], of the first that was not accepted.
+    pub async fn put_deployments(
+        &self,
+        pushes: &[Push<'_, OClassDeployment>],
+    ) -> Result<Vec<Written>, Error> {
+        let Some(first) = pushes.first() else { return Ok(Vec::new()) };
+        let key = Key::Deployment(first.spec.key.clone());
+        let decide = |view: &View<'_>, stamp: &Stamp<'_>| {
+            pushes.iter().map(|push| deployment::put(view, push, stamp)).collect()
+        };
+        self.settle_all(&key, false, decide).await
+    }
+
+    /// Asks for the deletion of a package, with `cascade` also of all that depends on it.
+    ///
+    /// A cascade of more documents than one transaction holds goes in several, the package last:
+    /// one that was cut short is finished by asking again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::HasDependants`] without `cascade`; else as [`Writes::put_package`].
+    pub async fn delete_package(
+        &self,
+        name: &PackageName,
+        dependants: Dependants,
+        removal: &Removal<'_>,
+    ) -> Result<Written, Error> {
+        let key = Key::Package(name.clone());
+        let mut others = Vec::new();
+        let mut batch = MAX_BATCH;
+        loop {
+            let decide = |view: &View<'_>, stamp: &Stamp<'_>| {
+                package::delete(view, name, dependants, batch, removal, stamp)
+            };
+            match self.settle(&key, true, decide).await {
+                Ok(mut written) => {
+                    others.append(&mut written.others);
+                    if written.outcome != Outcome::Underway {
+                        return Ok(Written { others, ..written });
+                    }
+                }
+                // Their sizes are known only when they are encoded.
+                Err(Error::TooLarge { .. }) if batch > 1 => batch /= 2,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Asks for the deletion of a deployment everywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writes::put_package`].
+    pub async fn delete_deployment(
+        &self,
+        key: &DeploymentKey,
+        removal: &Removal<'_>,
+    ) -> Result<Written, Error> {
+        let decide =
+            |view: &View<'_>, stamp: &Stamp<'_>| deployment::delete(view, key, removal, stamp);
+        self.settle(&Key::Deployment(key.clone()), false, decide).await
+    }
+
+    /// Takes a deployment out of one cluster: the cluster joins `excluded_envs` of its spec.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writes::put_package`].
+    pub async fn exclude_cluster(
+        &self,
+        key: &DeploymentKey,
+        cluster: &ClusterName,
+        removal: &Removal<'_>,
+    ) -> Result<Written, Error> {
+        let decide = |view: &View<'_>, stamp: &Stamp<'_>| {
+            deployment::exclude(view, key, cluster, removal, stamp)
+        };
+        self.settle(&Key::Deployment(key.clone()), false, decide).await
+    }
+
+    /// Removes the registration of a cluster that holds nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::HasDependants`] while units or records are there; else as [`Writes::put_package`].
+    pub async fn delete_cluster(
+        &self,
+        name: &ClusterName,
+        removal: &Removal<'_>,
+    ) -> Result<Written, Error> {
+        let decide = |view: &View<'_>, _: &Stamp<'_>| cluster::delete(view, name, removal);
+        self.settle(&Key::Cluster(name.clone()), true, decide).await
+    }
+
+    /// As [`Writes::settle_all`], of one decision.
+    async fn settle<'p>(
+        &self,
+        key: &Key,
+        begins_fresh: bool,
+        decide: impl Fn(&View<'_>, &Stamp<'_>) -> Result<Decision<'p>, Error>,
+    ) -> Result<Written, Error> {
+        let decide =
+            |view: &View<'_>, stamp: &Stamp<'_>| decide(view, stamp).map(|decision| vec![decision]);
+        let written = self.settle_all(key, begins_fresh, decide).await?;
+        let written = written.into_iter().next();
+        Ok(written.unwrap_or_else(|| unreachable!("one decision has one answer")))
+    }
+
+    /// Decides until the decisions hold: they land together, or write nothing on a fresh view.
+    /// Those who lose a race for `key` take turns.
+    async fn settle_all<'p>(
+        &self,
+        key: &Key,
+        begins_fresh: bool,
+        decide: impl Fn(&View<'_>, &Stamp<'_>) -> Result<Vec<Decision<'p>>, Error>,
+    ) -> Result<Vec<Written>, Error> {
+        if self.cache.position().revision.is_none() {
+            return Err(Error::NotReady);
+        }
+        let mut seen = Seen::default();
+        let mut is_fresh = false;
+        let mut wants_fresh = begins_fresh;
+        let mut turn = None;
+        let mut n_conflicts = 0;
+        loop {
+            if wants_fresh && !is_fresh {
+                self.freshness.wait().await?;
+                seen = Seen::default();
+                is_fresh = true;
+            }
+            let stamp = Stamp { now: (self.now)(), new_uid: &*self.new_uid };
+            let decided = decide(&View::new(&self.cache.read(), &seen), &stamp);
+            let decisions = match decided {
+                Ok(decisions) if decision::may_land(&decisions, is_fresh) => decisions,
+                settled if is_fresh => return kept(settled?),
+                Ok(_) | Err(_) => {
+                    wants_fresh = true;
+                    continue;
+                }
+            };
+            let (txn, texts) = transaction(&decisions)?;
+            match self.store.txn(txn).await {
+                Ok(revision) => return Ok(written(decisions, texts, revision)),
+                Err(StoreError::Conflict { keys }) => {
+                    metrics::counter!("oprc_pm_write_conflicts_total").increment(1);
+                    n_conflicts += 1;
+                    if n_conflicts == MAX_CONFLICTS {
+                        return Err(Error::Contended { key: key.to_string() });
+                    }
+                    if turn.is_none() {
+                        turn = Some(self.turn(key).lock().await);
+                    }
+                    seen.read(&*self.store, &keys).await?;
+                    is_fresh = false;
+                    wants_fresh = begins_fresh;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn turn(&self, key: &Key) -> &tokio::sync::Mutex<()> {
+        // Always the same for a key: `DefaultHasher::new` has no random state.
+        let mut hasher = DefaultHasher::new();
+        key.to_string().hash(&mut hasher);
+        let n_turns = u64::try_from(N_TURNS).unwrap_or(1);
+        let index = usize::try_from(hasher.finish() % n_turns).unwrap_or_default();
+        self.turns.get(index).unwrap_or_else(|| unreachable!("{index} is less than {N_TURNS}"))
+    }
+}
+
+/// The transaction that carries out `decisions`, and the text of each principal spec.
+fn transaction(decisions: &[Decision<'_>]) -> Result<(Txn, Vec<Bytes>), Error> {
+    let mut txn = Txn::default();
+    let mut texts = Vec::with_capacity(decisions.len());
+    for decision in decisions {
+        texts.push(add(&mut txn, decision)?);
+    }
+    // Several decisions may rest on one package.
+    let mut checked = BTreeSet::new();
+    txn.checks.retain(|check| checked.insert(check.key.clone()));
+    draft::fits(&txn)?;
+    Ok((txn, texts))
+}
+
+/// Adds what carries out `decision`; answers the text of its principal spec.
+fn add(txn: &mut Txn, decision: &Decision<'_>) -> Result<Bytes, Error> {
+    txn.checks.extend_from_slice(&decision.checks);
+    let text = match &decision.principal {
+        Principal::Written(draft) => {
+            let encoded = draft.encode()?;
+            txn.writes.push(draft.write(encoded.value.clone()));
+            encoded.spec()
+        }
+        Principal::Removed(document) => {
+            txn.writes.push(draft::removal(&document.key, document.revision));
+            document.spec.encode()?
+        }
+        Principal::Kept(document) => {
+            let precondition = Precondition::At(document.revision);
+            txn.checks.push(Check { key: document.key.to_string(), precondition });
+            document.spec.encode()?
+        }
+    };
+    for draft in &decision.others {
+        let encoded = draft.encode()?;
+        txn.writes.push(draft.write(encoded.value));
+    }
+    for (key, revision) in &decision.removals {
+        txn.writes.push(draft::removal(key, *revision));
+    }
+    Ok(text)
+}
+
+/// The answers to decisions that landed at `revision`.
+fn written(decisions: Vec<Decision<'_>>, texts: Vec<Bytes>, revision: Revision) -> Vec<Written> {
+    let answers = decisions.into_iter().zip(texts).map(|(decision, spec_json)| {
+        let others = decision.others.into_iter().map(|draft| draft.key).collect();
+        let (meta, revision) = match decision.principal {
+            Principal::Written(draft) => (draft.meta, revision),
+            Principal::Removed(document) => (document.meta, revision),
+            Principal::Kept(document) => (document.meta, document.revision),
+        };
+        let Decision { outcome, warnings, .. } = decision;
+        Written { outcome, meta, revision, spec_json, others, warnings }
+    });
+    answers.collect()
+}
+
+/// The answers to decisions to leave everything as it is.
+fn kept(decisions: Vec<Decision<'_>>) -> Result<Vec<Written>, Error> {
+    let (_, texts) = transaction(&decisions)?;
+    Ok(written(decisions, texts, Revision::default()))
+}
+
+pub(crate) fn describe_metrics() {
+    metrics::describe_counter!(
+        "oprc_pm_write_conflicts_total",
+        "Transactions of the API that failed because someone else wrote first"
+    );
+}

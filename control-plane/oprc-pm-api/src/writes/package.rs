@@ -1,0 +1,332 @@
+//! Packages, and the deployments that they declare inline.
+//!
+//! An inline deployment is a document of its own that its package owns. The package keeps what it
+//! declared, so that a `GET` answers what was pushed, and so that the next push can be compared
+//! with it: a declaration that changed replaces the owned deployment, one that did not leaves it
+//! as it is, with the changes that were made to it directly. One that is gone, or going, is made
+//! anew by every push that declares it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use oprc_controller_runtime::cache::Entry;
+use oprc_cp_storage::{Precondition, keys::Key};
+use oprc_models::{
+    dependency::Dependency,
+    deployment::OClassDeployment,
+    meta::Stored,
+    names::{DeploymentKey, PackageName},
+    package::OPackage,
+    problem::Violation,
+};
+
+use super::{
+    Error,
+    decision::{Decision, Document, Outcome, Principal, Push, Removal, Stamp, Step, deleting_meta},
+    draft::{Draft, Spec},
+    references,
+    view::{Found, View},
+};
+
+/// What to do about those who depend on a package that is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dependants {
+    /// Refuse the deletion. The package's own inline deployments do not count: they go with it.
+    Refuse,
+    /// Delete them too: the deployments of its classes, the packages that need it, and theirs.
+    Cascade,
+}
+
+pub(super) fn put<'p>(
+    view: &View<'_>,
+    push: &'p Push<'p, OPackage>,
+    stamp: &Stamp<'_>,
+) -> Result<Decision<'p>, Error> {
+    let package = push.spec;
+    let key = Key::Package(package.name.clone());
+    let found = view.package(&package.name);
+    let before = match &found {
+        Found::Present(entry) => Some(entry.clone()),
+        Found::Absent | Found::Unreadable(_) => None,
+    };
+    let step = Step::of(&key, found, package)?;
+    step.permit(&key, push)?;
+    refuse_cycles(view, package)?;
+
+    let outcome = step.outcome();
+    let principal = match step {
+        Step::Keep(entry) => kept(key, &entry),
+        step @ (Step::Create | Step::Recreate(_) | Step::Replace(_)) => Principal::Written(
+            step.draft(key, Spec::Package(package), None, push.correlation_id, stamp),
+        ),
+    };
+    let mut decision = Decision::new(outcome, principal);
+    declare(view, push, before.as_ref(), stamp, &mut decision)?;
+    release(view, push, before.as_ref(), stamp, &mut decision);
+    decision.warnings = references::of_package(view, package);
+    Ok(decision)
+}
+
+fn kept(key: Key, entry: &Entry<Stored<OPackage>>) -> Principal<'static> {
+    Principal::Kept(Document {
+        key,
+        meta: entry.value.meta.clone(),
+        spec: Spec::StoredPackage(entry.value.clone()),
+        revision: entry.revision,
+    })
+}
+
+/// Writes the deployments that are declared and not there, or declared differently than before.
+fn declare<'p>(
+    view: &View<'_>,
+    push: &'p Push<'p, OPackage>,
+    before: Option<&Entry<Stored<OPackage>>>,
+    stamp: &Stamp<'_>,
+    decision: &mut Decision<'p>,
+) -> Result<(), Error> {
+    let package = push.spec;
+    // What a package declared that is being deleted says nothing about its next incarnation.
+    let last: BTreeMap<&DeploymentKey, &OClassDeployment> = before
+        .filter(|entry| !entry.value.meta.is_deleting())
+        .map(|entry| entry.value.spec.deployments.iter().map(|d| (&d.key, d)).collect())
+        .unwrap_or_default();
+    let mut others_own = Vec::new();
+    for (index, declared) in package.deployments.iter().enumerate() {
+        let key = Key::Deployment(declared.key.clone());
+        let found = view.deployment(&declared.key);
+        if let Some(owner) = foreign_owner(&found, &package.name) {
+            let message = format!("the deployment {} belongs to {owner}", declared.key);
+            others_own.push(Violation::new(format!("/deployments/{index}/key"), message));
+            continue;
+        }
+        let is_declared_as_before = last.get(&declared.key) == Some(&declared);
+        match Step::of(&key, found.clone(), declared)? {
+            Step::Replace(_) if is_declared_as_before => decision.also_check(&key, &found),
+            Step::Keep(_) => decision.also_check(&key, &found),
+            step @ (Step::Create | Step::Recreate(_) | Step::Replace(_)) => {
+                let owner = Some(package.name.clone());
+                let spec = Spec::Deployment(declared);
+                decision.others.push(step.draft(key, spec, owner, push.correlation_id, stamp));
+            }
+        }
+    }
+    if others_own.is_empty() { Ok(()) } else { Err(Error::Owned { violations: others_own }) }
+}
+
+/// Who else a live deployment belongs to. One that is being deleted can be taken over.
+fn foreign_owner(found: &Found<OClassDeployment>, package: &PackageName) -> Option<String> {
+    let Found::Present(entry) = found else { return None };
+    match &entry.value.meta.owner {
+        _ if entry.value.meta.is_deleting() => None,
+        Some(owner) if owner == package => None,
+        Some(owner) => Some(format!("the package {owner}")),
+        None => Some("nobody: it was created by itself, not by a package".to_owned()),
+    }
+}
+
+/// Asks for the deletion of the deployments that were declared and no longer are.
+fn release<'p>(
+    view: &View<'_>,
+    push: &Push<'p, OPackage>,
+    before: Option<&Entry<Stored<OPackage>>>,
+    stamp: &Stamp<'_>,
+    decision: &mut Decision<'p>,
+) {
+    let package = push.spec;
+    let declared: BTreeSet<&DeploymentKey> = package.deployments.iter().map(|d| &d.key).collect();
+    let mut released: BTreeSet<&DeploymentKey> =
+        view.state.owned_by_package(&package.name).iter().collect();
+    // Also what the cache may not show yet.
+    released.extend(before.iter().flat_map(|e| e.value.spec.deployments.iter().map(|d| &d.key)));
+    for key in released.difference(&declared) {
+        let found = view.deployment(key);
+        match &found {
+            Found::Present(entry)
+                if entry.value.meta.owner.as_ref() == Some(&package.name)
+                    && !entry.value.meta.is_deleting() =>
+            {
+                decision.others.push(marked_deployment(key, entry, push.correlation_id, stamp));
+            }
+            Found::Absent | Found::Present(_) | Found::Unreadable(_) => {
+                decision.also_check(&Key::Deployment((*key).clone()), &found);
+            }
+        }
+    }
+}
+
+fn marked_deployment<'p>(
+    key: &DeploymentKey,
+    entry: &Entry<Stored<OClassDeployment>>,
+    correlation_id: Option<&str>,
+    stamp: &Stamp<'_>,
+) -> Draft<'p> {
+    Draft {
+        key: Key::Deployment(key.clone()),
+        precondition: Precondition::At(entry.revision),
+        meta: deleting_meta(&entry.value.meta, correlation_id, stamp),
+        spec: Spec::StoredDeployment(entry.value.clone()),
+    }
+}
+
+fn marked_package<'p>(
+    name: &PackageName,
+    entry: &Entry<Stored<OPackage>>,
+    correlation_id: Option<&str>,
+    stamp: &Stamp<'_>,
+) -> Draft<'p> {
+    Draft {
+        key: Key::Package(name.clone()),
+        precondition: Precondition::At(entry.revision),
+        meta: deleting_meta(&entry.value.meta, correlation_id, stamp),
+        spec: Spec::StoredPackage(entry.value.clone()),
+    }
+}
+
+/// The packages that `package` names as dependencies, and where.
+pub(super) fn dependencies(
+    package: &OPackage,
+) -> impl Iterator<Item = (usize, Dependency)> + use<'_> {
+    let parsed = package.dependencies.iter().enumerate();
+    parsed.filter_map(|(index, text)| Some((index, Dependency::parse(text).ok()?)))
+}
+
+/// Packages that a search for cycles looks at, at most: the package controller finds the rest.
+const MAX_SEARCHED: usize = 10_000;
+
+/// Refuses a package that would need itself, through others that are stored.
+fn refuse_cycles(view: &View<'_>, package: &OPackage) -> Result<(), Error> {
+    let mut violations = Vec::new();
+    let mut searched: BTreeSet<PackageName> = BTreeSet::new();
+    for (index, dependency) in dependencies(package) {
+        let mut queue = VecDeque::from([dependency.name.clone()]);
+        while let Some(name) = queue.pop_front() {
+            if name == package.name {
+                let message = format!("{} needs {} in turn", dependency.name, package.name);
+                violations.push(Violation::new(format!("/dependencies/{index}"), message));
+                break;
+            }
+            if searched.len() == MAX_SEARCHED || !searched.insert(name.clone()) {
+                continue;
+            }
+            if let Found::Present(entry) = view.package(&name) {
+                queue.extend(dependencies(&entry.value.spec).map(|(_, needed)| needed.name));
+            }
+        }
+    }
+    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid { violations }) }
+}
+
+/// Marks the package and, before it, those that go with it: at most `batch` documents at once.
+pub(super) fn delete<'p>(
+    view: &View<'_>,
+    name: &PackageName,
+    dependants: Dependants,
+    batch: usize,
+    removal: &Removal<'_>,
+    stamp: &Stamp<'_>,
+) -> Result<Decision<'p>, Error> {
+    let key = Key::Package(name.clone());
+    let entry = match view.package(name) {
+        Found::Absent => return Err(Error::NotFound { key: key.to_string() }),
+        Found::Unreadable(reason) => {
+            return Err(Error::Unreadable { key: key.to_string(), reason });
+        }
+        Found::Present(entry) => entry,
+    };
+    removal.conditions.check(&key, Some(&entry))?;
+    let is_deleting = entry.value.meta.is_deleting();
+    let mut others = match dependants {
+        Dependants::Refuse if is_deleting => Vec::new(),
+        Dependants::Refuse => {
+            refuse_dependants(view, name)?;
+            let owned = view.state.owned_by_package(name);
+            mark_deployments(view, owned, removal, stamp)
+        }
+        Dependants::Cascade => cascade(view, name, removal, stamp),
+    };
+    let is_all = others.len() < batch;
+    others.truncate(batch);
+    let (outcome, principal) = if !is_all {
+        (Outcome::Underway, kept(key, &entry))
+    } else if is_deleting {
+        (Outcome::Deleting, kept(key, &entry))
+    } else {
+        let marked = marked_package(name, &entry, removal.correlation_id, stamp);
+        (Outcome::Deleting, Principal::Written(marked))
+    };
+    Ok(Decision { others, ..Decision::new(outcome, principal) })
+}
+
+fn refuse_dependants(view: &View<'_>, name: &PackageName) -> Result<(), Error> {
+    let deployments = view.state.deployments_of_package(name).iter().filter(|key| {
+        live_deployment(view, key).is_some_and(|e| e.value.meta.owner.as_ref() != Some(name))
+    });
+    let packages = view.state.dependants_of_package(name).iter();
+    let packages = packages.filter(|other| *other != name && live_package(view, other).is_some());
+    let dependants: Vec<Violation> = deployments
+        .map(|key| format!("deployment {key}"))
+        .chain(packages.map(|other| format!("package {other}")))
+        .map(|dependant| Violation::new("", dependant))
+        .collect();
+    if dependants.is_empty() {
+        return Ok(());
+    }
+    Err(Error::HasDependants { key: Key::Package(name.clone()).to_string(), dependants })
+}
+
+fn live_deployment(
+    view: &View<'_>,
+    key: &DeploymentKey,
+) -> Option<Entry<Stored<OClassDeployment>>> {
+    match view.deployment(key) {
+        Found::Present(entry) if !entry.value.meta.is_deleting() => Some(entry),
+        Found::Absent | Found::Present(_) | Found::Unreadable(_) => None,
+    }
+}
+
+fn live_package(view: &View<'_>, name: &PackageName) -> Option<Entry<Stored<OPackage>>> {
+    match view.package(name) {
+        Found::Present(entry) if !entry.value.meta.is_deleting() => Some(entry),
+        Found::Absent | Found::Present(_) | Found::Unreadable(_) => None,
+    }
+}
+
+fn mark_deployments<'a, 'p>(
+    view: &View<'_>,
+    keys: impl IntoIterator<Item = &'a DeploymentKey>,
+    removal: &Removal<'_>,
+    stamp: &Stamp<'_>,
+) -> Vec<Draft<'p>> {
+    let live = keys.into_iter().filter_map(|key| Some((key, live_deployment(view, key)?)));
+    live.map(|(key, entry)| marked_deployment(key, &entry, removal.correlation_id, stamp)).collect()
+}
+
+/// Everything live that depends on `name`, however indirectly: deployments first, then packages,
+/// those that nothing depends on before those they need.
+fn cascade<'p>(
+    view: &View<'_>,
+    name: &PackageName,
+    removal: &Removal<'_>,
+    stamp: &Stamp<'_>,
+) -> Vec<Draft<'p>> {
+    let mut reached: BTreeSet<&PackageName> = BTreeSet::from([name]);
+    let mut order = vec![name];
+    let mut next = 0;
+    while let Some(package) = order.get(next) {
+        next += 1;
+        let found = view.state.dependants_of_package(package).iter();
+        order.extend(found.filter(|other| reached.insert(other)));
+    }
+    let of_package = |package: &&'_ PackageName| {
+        let state = view.state;
+        let owned = state.owned_by_package(package).iter();
+        state.deployments_of_package(package).iter().chain(owned).collect::<Vec<_>>()
+    };
+    let deployments: BTreeSet<&DeploymentKey> = order.iter().flat_map(of_package).collect();
+    let mut drafts = mark_deployments(view, deployments, removal, stamp);
+    for package in order.iter().skip(1).rev() {
+        if let Some(entry) = live_package(view, package) {
+            drafts.push(marked_package(package, &entry, removal.correlation_id, stamp));
+        }
+    }
+    drafts
+}

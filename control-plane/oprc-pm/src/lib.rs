@@ -1,0 +1,18 @@
+//! The Package Manager as a process: wiring, and no decisions.
+//!
+//! [`Server::start`] opens the store, fills the cache, serves the API, stands for election and runs
+//! the controllers for as long as it leads.
+//!
+//! Shutting down, in this order: the controllers end and the lease is given back, so that the
+//! successor starts at once; no new connections are taken and requests under way are answered; the
+//! cache and the store are let go.
+
+mod crms;
+mod register;
+mod server;
+mod storage;
+
+pub use self::{
+    server::{Options, RenderMetrics, Running, StartError, start},
+    storage::OpenError,
+};

@@ -1,0 +1,101 @@
+//! `oprc-pm`: the Package Manager as a process. Wiring only.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use clap::Command;
+use oprc_config::{
+    log,
+    pm::{Config, VARIABLES},
+    table,
+};
+use oprc_observability::{Format, Metrics, Report, init_logging};
+use oprc_pm::{Options, start};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
+
+/// Between two foldings of the histograms' samples.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// Why the process ends with an error.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    Command::new("oprc-pm")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("The Package Manager of an Object-as-a-Service platform.")
+        .after_help(table::help(&VARIABLES.concat()))
+        .get_matches();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            #[expect(clippy::print_stderr, reason = "the last word, when there may be no log")]
+            {
+                eprintln!("oprc-pm: {}", Told(&*err));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Mistakes keep their lines; other errors go on one.
+struct Told<'a>(&'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is::<oprc_config::Mistakes>() {
+            write!(f, "{}", self.0)
+        } else {
+            write!(f, "{}", Report(self.0))
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let config = Config::from_env()?;
+    let format = match config.log.format {
+        log::Format::Json => Format::Json,
+        log::Format::Text => Format::Text,
+    };
+    let _guard = init_logging(config.log.level.as_str(), format)?;
+    let metrics = Metrics::install()?;
+    oprc_cp_storage::describe_metrics();
+    oprc_controller_runtime::describe_metrics();
+    oprc_controllers::describe_metrics();
+    oprc_crm_client::describe_metrics();
+    oprc_http::describe_metrics();
+    oprc_pm_api::describe_metrics();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = config.server.worker_threads {
+        runtime.worker_threads(threads.count());
+    }
+    runtime.enable_all().build()?.block_on(serve(config, metrics))
+}
+
+/// Serves until SIGTERM or SIGINT.
+async fn serve(config: Config, metrics: Metrics) -> Result<(), Failure> {
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let rendering = metrics.clone();
+    let render_metrics = Some(Arc::new(move || rendering.render()) as _);
+    let starting = start(config, Options { render_metrics });
+    let mut running = tokio::select! {
+        biased;
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+        started = starting => started?,
+    };
+    loop {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = running.failed() => return Err("a part of the server has ended".into()),
+            () = sleep(METRICS_UPKEEP) => metrics.run_upkeep(),
+        }
+    }
+    tracing::info!("stopping");
+    running.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! Starts the parts, supervises them, and stops them in order.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use oprc_config::pm::Config;
+use oprc_controller_runtime::{
+    backoff::Backoff,
+    cache::{Cache, Freshness},
+    leading::{Election, LeaseRuntime, Options as ElectionOptions, Term},
+};
+use oprc_controllers::{Context, Controllers, Settings, Watchdog};
+use oprc_cp_storage::keys::Key;
+use oprc_crm_client::breaker;
+use oprc_models::meta::Timestamp;
+use oprc_pm_api::{ApiState, Limits, router};
+use tokio::{net::TcpListener, runtime::Handle, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    crms::connect,
+    register::register_all,
+    storage::{self, OpenError, Stores},
+};
+
+/// How long a linearizable read waits for the store, and again for the cache.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Writes the metrics as Prometheus reads them.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What a server is started with beside its configuration.
+#[derive(Default)]
+pub struct Options {
+    /// What writes the metrics; `None`: there is no `/metrics`.
+    pub render_metrics: Option<RenderMetrics>,
+}
+
+/// Why the server cannot be started. Nothing of it is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The thread for the lease cannot be had.
+    #[error("the thread of the lease cannot be started")]
+    LeaseThread(#[source] io::Error),
+}
+
+/// A server that runs until it is shut down or dropped.
+pub struct Running {
+    addr: SocketAddr,
+    /// Ends the controllers and gives the lease back.
+    leading: CancellationToken,
+    /// Ends everything else.
+    stop: CancellationToken,
+    election: JoinSet<()>,
+    serving: JoinSet<()>,
+    parts: JoinSet<()>,
+    grace: Duration,
+    // Last, so that the lease's connection outlives what is asked of it.
+    _lease_runtime: LeaseRuntime,
+}
+
+/// Starts the Package Manager that `config` describes.
+///
+/// # Errors
+///
+/// See [`StartError`].
+pub async fn start(config: Config, options: Options) -> Result<Running, StartError> {
+    // First what fails fastest: a taken port must not wait for a store.
+    let addr = SocketAddr::new(config.server.host, config.server.port);
+    let listen = |source| StartError::Listen { addr, source };
+    let listener = TcpListener::bind(addr).await.map_err(listen)?;
+    let addr = listener.local_addr().map_err(listen)?;
+    let lease_runtime = LeaseRuntime::start().map_err(StartError::LeaseThread)?;
+    let stores = storage::open(&config.storage, lease_runtime.handle()).await?;
+
+    let (stop, leading) = (CancellationToken::new(), CancellationToken::new());
+    let mut parts = JoinSet::new();
+    let cache = Cache::new(Arc::clone(&stores.main));
+    let filling = (Arc::clone(&cache), stop.clone());
+    parts.spawn(async move { filling.0.run(filling.1).await });
+    let store = Arc::clone(&stores.main);
+    let (freshness, asking) =
+        Freshness::new(Arc::clone(&cache), store, READ_PATIENCE, stop.clone());
+    parts.spawn(asking);
+    let registering = register_all(Arc::clone(&stores.main), config.crms.clone(), now, new_uid);
+    let stopped = stop.clone();
+    parts.spawn(async move {
+        tokio::select! { () = registering => (), () = stopped.cancelled() => () }
+    });
+
+    let watchdog = Watchdog::default();
+    let api = ApiState {
+        store: Arc::clone(&stores.main),
+        cache: Arc::clone(&cache),
+        freshness,
+        now: Arc::new(now),
+        new_uid: Arc::new(new_uid),
+        limits: limits(&config),
+        metrics: options.render_metrics,
+        readiness: readiness(watchdog.clone()),
+        default_cluster: config.default_cluster.clone(),
+    };
+    let mut election = JoinSet::new();
+    let handle = lease_runtime.handle().clone();
+    let identity = format!("{addr}/{}", new_uid());
+    election.spawn(lead(&config, stores, cache, watchdog, identity, handle, leading.clone()));
+    let mut serving = JoinSet::new();
+    let grace = config.server.shutdown_grace_secs.secs();
+    serving.spawn(oprc_http::serve(listener, None, router(api), grace, stop.clone()));
+    tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), "serving");
+    Ok(Running {
+        addr,
+        leading,
+        stop,
+        election,
+        serving,
+        parts,
+        grace,
+        _lease_runtime: lease_runtime,
+    })
+}
+
+/// Stands for election until `stop`, and runs the controllers in each term.
+fn lead(
+    config: &Config,
+    stores: Stores,
+    cache: Arc<Cache>,
+    watchdog: Watchdog,
+    identity: String,
+    lease_runtime: Handle,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    let Stores { main: store, lease } = stores;
+    let mut options =
+        ElectionOptions::new(Key::Leader("pm".to_owned()).to_string(), identity, seed());
+    options.ttl_secs = u32::try_from(config.leader.ttl_secs.get()).unwrap_or(u32::MAX);
+    let controllers = Controllers {
+        settings: settings(&config.crm_calls),
+        connect: connect(&config.crms, config.crm_calls.max_in_flight.count()),
+        backoff: Backoff {
+            base: config.controllers.backoff_base_ms.millis(),
+            cap: config.controllers.backoff_cap_secs.secs(),
+        },
+        watchdog,
+        seed: seed(),
+    };
+    let owner: Arc<str> = config.controllers.owner.as_str().into();
+    async move {
+        // A replica that cannot see what there is has nothing to lead with.
+        tokio::select! {
+            () = cache.filled() => (),
+            () = stop.cancelled() => return,
+        }
+        let election = Election::new(lease, options);
+        let body = |term: Term| {
+            let ended = term.ended().clone();
+            let context = Context {
+                store: Arc::clone(&store),
+                cache: Arc::clone(&cache),
+                now: Arc::new(now),
+                owner: Arc::clone(&owner),
+                term,
+            };
+            controllers.run(context, ended)
+        };
+        election.lead(&lease_runtime, stop, body).await;
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn new_uid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+fn limits(config: &Config) -> Limits {
+    let defaults = Limits::default();
+    let server = &config.server;
+    Limits {
+        max_body_bytes: server.max_body_bytes.count(),
+        request_timeout: server.request_timeout_secs.secs(),
+        max_writes: server.max_in_flight.count().min(defaults.max_writes),
+        max_reads: server.max_in_flight.count(),
+        ..defaults
+    }
+}
+
+/// Why the process is not ready, the cache aside.
+fn readiness(watchdog: Watchdog) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {
+    Arc::new(move || watchdog.stalled())
+}
+
+impl Running {
+    /// The address that the API listens on.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Ends when a part has ended by itself, which it should not.
+    pub async fn failed(&mut self) {
+        tokio::select! {
+            Some(_) = self.election.join_next() => (),
+            Some(_) = self.serving.join_next() => (),
+        }
+        tracing::error!("a part of the server has ended");
+    }
+
+    /// Hands over, answers what is under way, and ends, within the configured grace.
+    pub async fn shutdown(mut self) {
+        self.leading.cancel();
+        let in_order = async {
+            while self.election.join_next().await.is_some() {}
+            self.stop.cancel();
+            while self.serving.join_next().await.is_some() {}
+            while self.parts.join_next().await.is_some() {}
+        };
+        if timeout(self.grace, in_order).await.is_err() {
+            tracing::warn!("some requests were cut off at the end of the grace");
+        }
+    }
+}
+
+fn settings(calls: &oprc_config::pm::CrmCalls) -> Settings {
+    let defaults = Settings::default();
+    Settings {
+        poll_interval: calls.poll_interval_secs.secs(),
+        relist_interval: calls.resync_interval_secs.secs(),
+        max_in_flight: calls.max_in_flight.count(),
+        breaker: breaker::Config {
+            failures_to_open: u32::try_from(calls.breaker_failures.get()).unwrap_or(u32::MAX),
+            probe_min: calls.breaker_probe_ms.millis(),
+            seed: seed(),
+            ..breaker::Config::default()
+        },
+        ..defaults
+    }
+}
+
+/// A seed for jitter: replicas must not act in step.
+fn seed() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
+}
