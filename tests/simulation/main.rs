@@ -1,0 +1,49 @@
+//! The simulation, as a test: a hundred bad days, and seeds that were once a bug.
+
+use std::thread;
+
+use oprc_tests::simulation::{Options, Report, run};
+
+/// Minutes of quiet: the hour is for `cargo run -p oprc-tests --bin simulate --`.
+const OPTIONS: Options = Options { quiet_millis: 10 * 60_000, is_printed: false };
+
+/// Seeds that found a bug once, and which.
+const REGRESSIONS: &[(u64, &str)] = &[];
+
+fn assert_well(report: &Report) {
+    let (seed, violations) = (report.seed, report.violations.join("\n"));
+    assert!(
+        report.violations.is_empty(),
+        "{}\nseed {seed} violates: {violations}\nsee it again: cargo run -p oprc-tests --bin simulate -- --seed {seed} --trace",
+        report.tail.join("\n")
+    );
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..8 {
+        let [once, again] = [run(seed, OPTIONS), run(seed, OPTIONS)];
+        assert_eq!((once.hash, once.n_lines), (again.hash, again.n_lines), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_hundred_seeds() {
+    let n_threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for first in 0..n_threads {
+            scope.spawn(move || {
+                for seed in (0..100).skip(first).step_by(n_threads) {
+                    assert_well(&run(seed, OPTIONS));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_was_once_a_bug() {
+    for (seed, _) in REGRESSIONS {
+        assert_well(&run(*seed, OPTIONS));
+    }
+}

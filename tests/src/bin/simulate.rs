@@ -1,0 +1,134 @@
+//! Runs simulations, one seed after another: see `cargo run -p oprc-tests --bin simulate --`.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Instant,
+};
+
+use clap::Parser;
+use oprc_tests::simulation::{Options, Report, run};
+
+/// Runs simulations of the whole system, each decided by its seed
+#[derive(Parser)]
+#[command(name = "cargo run -p oprc-tests --bin simulate --")]
+struct Args {
+    /// How many seeds to run
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Run this seed alone
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Print every line of its trace
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// How long nothing may move in the end, in minutes of simulated time
+    #[arg(long, default_value_t = 60)]
+    quiet_mins: u64,
+    /// Threads; by default as many as there are processors
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Go on after a seed has failed
+    #[arg(long)]
+    keep_going: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let options = Options { quiet_millis: args.quiet_mins * 60_000, is_printed: args.trace };
+    if let Some(seed) = args.seed {
+        let report = run(seed, options);
+        tell_run(&report, !args.trace);
+        return verdict(report.violations.is_empty());
+    }
+    campaign(&args, options)
+}
+
+fn verdict(is_well: bool) -> ExitCode {
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A line on standard output; a closed terminal is no error.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn tell_run(report: &Report, with_tail: bool) {
+    let Report { seed, hash, n_lines, millis, n_messages, n_acknowledged, .. } = report;
+    if with_tail && !report.violations.is_empty() {
+        report.tail.iter().for_each(|line| say(line));
+    }
+    say(&format!(
+        "seed {seed}: {n_messages} messages and {n_acknowledged} acknowledged writes in {} s of \
+         simulated time; trace of {n_lines} lines, hash {hash:016x}",
+        millis / 1000
+    ));
+    for violation in &report.violations {
+        say(&format!("seed {seed} violates: {violation}"));
+    }
+}
+
+fn campaign(args: &Args, options: Options) -> ExitCode {
+    let jobs = args.jobs.or_else(|| thread::available_parallelism().ok().map(usize::from));
+    let (next, end) = (AtomicU64::new(args.from), args.from + args.seeds);
+    let (sender, reports) = std::sync::mpsc::channel::<Report>();
+    #[expect(clippy::disallowed_methods, reason = "seeds a second of real time")]
+    let began = Instant::now();
+    let (mut n_done, mut n_failed, mut millis) = (0, 0, 0);
+    let mut strikes: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    thread::scope(|scope| {
+        for _ in 0..jobs.unwrap_or(1).max(1) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end || sender.send(run(seed, options)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for report in &reports {
+            n_done += 1;
+            millis += report.millis;
+            for (fault, n) in &report.strikes {
+                let (n_seeds, n_strikes) = strikes.entry(fault).or_default();
+                (*n_seeds, *n_strikes) = (*n_seeds + 1, *n_strikes + n);
+            }
+            let rate = f64::from(n_done) / began.elapsed().as_secs_f64();
+            if io::stderr().is_terminal() {
+                let n_seeds = args.seeds;
+                let _ = write!(io::stderr(), "\r{n_done}/{n_seeds} seeds, {rate:.1}/s ");
+            }
+            if !report.violations.is_empty() {
+                n_failed += 1;
+                tell_run(&report, !args.keep_going);
+                if !args.keep_going {
+                    next.store(end, Ordering::Relaxed);
+                    break;
+                }
+            }
+        }
+        // Runs that are under way end by themselves; nobody listens.
+        drop(reports);
+    });
+    let took = began.elapsed().as_secs_f64();
+    let hours = millis / 3_600_000;
+    say(&format!(
+        "{n_done} seeds from {}, {n_failed} failed; {hours} simulated hours in {took:.0} s, {:.1} seeds/s",
+        args.from,
+        f64::from(n_done) / took
+    ));
+    say("how often each fault struck (seeds, times):");
+    for (fault, (n_seeds, n_strikes)) in strikes {
+        say(&format!("{n_seeds:>8} {n_strikes:>9}  {fault}"));
+    }
+    verdict(n_failed == 0)
+}

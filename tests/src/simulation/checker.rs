@@ -1,0 +1,359 @@
+//! What must hold at every moment, checked with each transaction and each call that took effect.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oprc_cp_storage::{
+    keys::Key,
+    mvcc::{Commit, Item},
+};
+use oprc_models::{
+    cluster::{ClusterStatus, features},
+    deployment::OClassDeployment,
+    meta::Stored,
+    names::{ClusterName, DeploymentKey, UnitId},
+    package::OPackage,
+    record::{DeploymentRecord, RunCondition, StoredRecord},
+    status::DeploymentStatus,
+    unit::{DeploymentUnit, StoredUnit},
+};
+use serde::de::DeserializeOwned;
+
+use super::{
+    replica::OWNER,
+    world::{World, note},
+};
+
+/// How long after a cluster's status says that it is not connected a deployment's status may still
+/// say RUNNING: both are written by reconciles that may have been cut off in between.
+const UNKNOWN_AFTER: u64 = 30_000;
+
+/// What is remembered to check by.
+#[derive(Debug, Default)]
+pub(crate) struct Checker {
+    /// The first properties that did not hold.
+    pub(crate) violations: Vec<String>,
+    /// Clusters whose CRM has broken the contract: lost or restored what it held.
+    distrusted: BTreeSet<ClusterName>,
+    /// What has really been running: cluster, unit, generation.
+    ran: BTreeSet<(ClusterName, UnitId, u64)>,
+    /// The highest generation taken, by cluster and unit.
+    taken: BTreeMap<(ClusterName, UnitId), u64>,
+    /// The highest term accepted, by cluster.
+    terms: BTreeMap<ClusterName, u64>,
+    /// Units of deployments that are gone from the store: nothing makes them again.
+    removed: BTreeSet<(ClusterName, UnitId)>,
+    /// Units that were ever planned, by deployment.
+    planned: BTreeMap<DeploymentKey, BTreeSet<(ClusterName, UnitId)>>,
+    /// Since when a cluster's status says that it is not connected.
+    disconnected: BTreeMap<ClusterName, u64>,
+    /// Transactions that were not the election's.
+    pub(crate) n_writes: u64,
+    /// Writes that users were told of: the key, its generation and uid at a revision.
+    pub(crate) n_acknowledged: u64,
+    versions: BTreeMap<(String, u64), (String, u64)>,
+}
+
+fn decode<T: DeserializeOwned>(item: Option<&Item>) -> Option<T> {
+    serde_json::from_slice(&item?.key_value.value).ok()
+}
+
+impl Checker {
+    fn violated(&mut self, what: String) {
+        if self.violations.len() < 5 {
+            self.violations.push(what);
+        }
+    }
+
+    pub(crate) fn distrust(&mut self, cluster: &ClusterName) {
+        self.distrusted.insert(cluster.clone());
+        self.taken.retain(|(of, _), _| of != cluster);
+        self.terms.remove(cluster);
+    }
+
+    pub(crate) fn runs(&mut self, cluster: &ClusterName, id: &UnitId, generation: u64) {
+        self.ran.insert((cluster.clone(), id.clone(), generation));
+    }
+
+    /// A user was told that a document is stored.
+    pub(crate) fn acknowledged(&mut self, key: &str, uid: &str, generation: u64, revision: u64) {
+        self.n_acknowledged += 1;
+        if self.versions.get(&(key.to_owned(), revision)) != Some(&(uid.to_owned(), generation)) {
+            self.violated(format!(
+                "nothing accepted is forgotten: {key} generation {generation} of {uid} was \
+                 acknowledged at {revision}, and the store has no such write"
+            ));
+        }
+    }
+}
+
+impl World {
+    /// Whether the CRM has kept the contract from the beginning, generations included.
+    fn keeps_contract(&self, cluster: &ClusterName) -> bool {
+        !self.checker.distrusted.contains(cluster)
+            && self.crms.get(cluster).is_some_and(|crm| crm.has(features::GENERATIONS))
+    }
+
+    fn violated(&mut self, what: String) {
+        note!(self, "VIOLATED {what}");
+        self.checker.violated(what);
+    }
+
+    /// Checks a transaction that has landed.
+    pub(crate) fn check_commit(&mut self, by: Option<usize>, commit: &Commit) {
+        let mut is_ours = false;
+        for change in &commit.changes {
+            let Ok(key) = change.key.parse::<Key>() else {
+                self.violated(format!("{} is a key of no known family", change.key));
+                continue;
+            };
+            let (before, after) = (change.before.as_ref(), change.after.as_ref());
+            match &key {
+                Key::Leader(_) => {
+                    let what = if after.is_some() { "leads from" } else { "leads no more at" };
+                    note!(self, "{by:?} {what} {}", commit.revision);
+                    continue;
+                }
+                Key::Deployment(name) => {
+                    let new: Option<Stored<OClassDeployment>> = decode(after);
+                    let old: Option<Stored<OClassDeployment>> = decode(before);
+                    let metas = (old.map(|it| it.meta), new.map(|it| it.meta));
+                    self.check_spec(&change.key, commit.revision.0, &metas);
+                    if after.is_none() {
+                        self.check_removed(name);
+                    }
+                }
+                Key::Package(_) => {
+                    let new: Option<Stored<OPackage>> = decode(after);
+                    let old: Option<Stored<OPackage>> = decode(before);
+                    let metas = (old.map(|it| it.meta), new.map(|it| it.meta));
+                    self.check_spec(&change.key, commit.revision.0, &metas);
+                }
+                Key::Unit(cluster, deployment) => {
+                    self.check_unit(cluster, deployment, decode(before), decode(after));
+                }
+                Key::DeploymentStatus(name) => {
+                    if let Some(status) = decode(after) {
+                        self.check_status(name, &status);
+                    }
+                }
+                Key::ClusterStatus(cluster) => {
+                    let status: Option<ClusterStatus> = decode(after);
+                    if status.is_some_and(|status| status.is_connected()) {
+                        self.checker.disconnected.remove(cluster);
+                    } else {
+                        let now = self.now;
+                        self.checker.disconnected.entry(cluster.clone()).or_insert(now);
+                    }
+                }
+                Key::Cluster(_) | Key::Record(..) | Key::PackageStatus(_) => (),
+            }
+            is_ours = true;
+        }
+        if is_ours {
+            self.checker.n_writes += 1;
+        }
+    }
+
+    /// A spec goes only after its deletion was asked for, and its generation only grows.
+    fn check_spec(
+        &mut self,
+        key: &str,
+        revision: u64,
+        (before, after): &(Option<oprc_models::meta::Meta>, Option<oprc_models::meta::Meta>),
+    ) {
+        if let Some(after) = after {
+            let version = (after.uid.clone(), after.generation);
+            self.checker.versions.insert((key.to_owned(), revision), version);
+        }
+        match (before, after) {
+            (Some(before), None) if !before.is_deleting() => {
+                self.violated(format!(
+                    "nothing accepted is forgotten: {key} generation {} is removed and nobody \
+                     asked for it",
+                    before.generation
+                ));
+            }
+            (Some(before), Some(after)) => {
+                let is_replaced = before.uid != after.uid;
+                if after.generation < before.generation
+                    || (is_replaced && !before.is_deleting())
+                    || (before.is_deleting() && !after.is_deleting() && !is_replaced)
+                {
+                    self.violated(format!("{key} goes back: {before:?} to {after:?}"));
+                }
+            }
+            _ => (),
+        }
+    }
+
+    /// A deployment goes from the store only when nothing of it is left anywhere.
+    fn check_removed(&mut self, name: &DeploymentKey) {
+        let state = &self.store.mvcc;
+        let mut left = Vec::new();
+        for cluster in self.crms.keys() {
+            let unit = Key::Unit(cluster.clone(), name.clone()).to_string();
+            if state.get(&unit).is_some() {
+                left.push(unit);
+            }
+        }
+        let planned = self.checker.planned.remove(name).unwrap_or_default();
+        for (cluster, id) in &planned {
+            let record = Key::Record(cluster.clone(), id.clone()).to_string();
+            let stored: Option<StoredRecord> = decode(state.get(&record));
+            if stored.is_some_and(|stored| stored.managed) {
+                left.push(record);
+            }
+            let is_held =
+                self.crms.get(cluster).is_some_and(|crm| crm.held.records.contains_key(id));
+            if is_held && self.keeps_contract(cluster) {
+                left.push(format!("{id} on {cluster}"));
+            }
+        }
+        if !left.is_empty() {
+            self.violated(format!("it never forgets: {name} is removed, and left are {left:?}"));
+        }
+        self.checker.removed.extend(planned);
+    }
+
+    /// A unit goes from the store only when its cluster does not hold it; it is complete.
+    fn check_unit(
+        &mut self,
+        cluster: &ClusterName,
+        deployment: &DeploymentKey,
+        before: Option<StoredUnit>,
+        after: Option<StoredUnit>,
+    ) {
+        if let Some(after) = &after {
+            let planned = self.checker.planned.entry(deployment.clone()).or_default();
+            planned.insert((cluster.clone(), after.unit.id.clone()));
+            if let Some(before) = &before
+                && before.unit.generation > after.unit.generation
+            {
+                self.violated(format!("the unit of {deployment} on {cluster} goes back"));
+            }
+        }
+        let left = before
+            .filter(|before| after.as_ref().is_none_or(|after| after.unit.id != before.unit.id));
+        let Some(left) = left else { return };
+        let id = &left.unit.id;
+        let is_held = self.crms.get(cluster).is_some_and(|crm| crm.held.records.contains_key(id));
+        if is_held && self.keeps_contract(cluster) {
+            self.violated(format!(
+                "it never forgets: the unit {id} goes from the store, and {cluster} holds it"
+            ));
+        }
+    }
+
+    /// RUNNING is said of what ran in this very generation, on a cluster that we hear from.
+    fn check_status(&mut self, name: &DeploymentKey, status: &DeploymentStatus) {
+        for part in &status.clusters {
+            if part.condition != RunCondition::Running {
+                continue;
+            }
+            let what = (part.cluster.clone(), part.unit_id.clone(), part.generation);
+            if !self.checker.ran.contains(&what) {
+                self.violated(format!(
+                    "RUNNING is said of {name} on {} generation {}, which never ran",
+                    part.cluster, part.generation
+                ));
+            }
+            let since = self.checker.disconnected.get(&part.cluster);
+            if since.is_some_and(|since| self.now - since > UNKNOWN_AFTER) {
+                self.violated(format!(
+                    "RUNNING is said of {name} on {}, which has not been heard from since {:?}",
+                    part.cluster, since
+                ));
+            }
+        }
+    }
+
+    /// No status says RUNNING of a cluster that has been unknown for long; asked in calm weather.
+    pub(crate) fn check_unknown(&mut self) {
+        let clusters: Vec<_> = self
+            .checker
+            .disconnected
+            .iter()
+            .filter(|(_, since)| self.now - **since > UNKNOWN_AFTER)
+            .map(|(cluster, _)| cluster.clone())
+            .collect();
+        if clusters.is_empty() {
+            return;
+        }
+        for (name, status) in self.stored::<DeploymentStatus>("status/deployments/") {
+            let running = status.clusters.iter().find(|part| {
+                part.condition == RunCondition::Running && clusters.contains(&part.cluster)
+            });
+            if let Some(part) = running {
+                self.violated(format!(
+                    "{name} is still said to be RUNNING on {}, which is not heard from",
+                    part.cluster
+                ));
+            }
+        }
+    }
+
+    /// Everything that is stored under `prefix` and can be read, by the rest of its key.
+    pub(crate) fn stored<T: DeserializeOwned>(&self, prefix: &str) -> BTreeMap<String, T> {
+        let Ok(page) = self.store.mvcc.list(prefix, None, 10_000, None) else {
+            return BTreeMap::new();
+        };
+        page.items
+            .into_iter()
+            .filter_map(|item| {
+                let value = serde_json::from_slice(&item.value).ok()?;
+                Some((item.key.strip_prefix(prefix)?.to_owned(), value))
+            })
+            .collect()
+    }
+
+    /// Checks a unit that a CRM has taken.
+    pub(crate) fn check_taken(
+        &mut self,
+        cluster: &ClusterName,
+        term: u64,
+        unit: &DeploymentUnit,
+        is_new: bool,
+    ) {
+        self.check_term(cluster, term);
+        let place = (cluster.clone(), unit.id.clone());
+        if unit.target_env != *cluster {
+            self.violated(format!("{} is for {} and came to {cluster}", unit.id, unit.target_env));
+        }
+        if !self.keeps_contract(cluster) {
+            return;
+        }
+        if is_new && self.checker.removed.contains(&place) {
+            self.violated(format!(
+                "a removed deployment is made again: {} of {} on {cluster}",
+                unit.id, unit.deployment_key
+            ));
+        }
+        let taken = self.checker.taken.insert(place, unit.generation);
+        if taken.is_some_and(|taken| taken > unit.generation) {
+            self.violated(format!("{cluster} went back to {} of {}", unit.generation, unit.id));
+        }
+    }
+
+    /// Checks a deletion that a CRM has begun.
+    pub(crate) fn check_deleted(
+        &mut self,
+        cluster: &ClusterName,
+        term: u64,
+        record: &DeploymentRecord,
+    ) {
+        self.check_term(cluster, term);
+        if record.owner != OWNER {
+            self.violated(format!("the stranger {} on {cluster} is deleted", record.id));
+        }
+    }
+
+    fn check_term(&mut self, cluster: &ClusterName, term: u64) {
+        let has_terms = self.crms.get(cluster).is_some_and(|crm| crm.has(features::TERMS));
+        let seen = self.checker.terms.entry(cluster.clone()).or_default();
+        let is_stale = has_terms && term < *seen;
+        let was = std::mem::replace(seen, term.max(*seen));
+        if is_stale {
+            self.violated(format!("{cluster} did what term {term} asked after term {was}"));
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What must hold in the end: each cluster holds exactly what is desired, the store holds no
+//! left-overs, and the statuses say so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oprc_models::{
+    cluster::ClusterStatus,
+    deployment::OClassDeployment,
+    meta::Stored,
+    names::{ClusterName, UnitId},
+    package::OPackage,
+    record::{DeploymentRecord, RunCondition, StoredRecord},
+    status::{DeploymentStatus, PackageStatus},
+    unit::{Desired, StoredUnit},
+};
+use oprc_planning::build::Template;
+
+use super::{replica::OWNER, world::World};
+
+/// What the store holds, decoded.
+struct Stock {
+    packages: BTreeMap<String, Stored<OPackage>>,
+    deployments: BTreeMap<String, Stored<OClassDeployment>>,
+    units: BTreeMap<String, StoredUnit>,
+    records: BTreeMap<String, StoredRecord>,
+    statuses: BTreeMap<String, DeploymentStatus>,
+    package_statuses: BTreeMap<String, PackageStatus>,
+    clusters: BTreeMap<String, ClusterStatus>,
+}
+
+/// What a deployment is to be.
+struct Wanted<'a> {
+    /// The clusters it may be on, all of them registered.
+    clusters: BTreeSet<&'a ClusterName>,
+    /// Whether it is to be on one of them, rather than on all.
+    is_one: bool,
+    /// What its units are made from; none: it does not resolve.
+    template: Option<Template<'a>>,
+    /// Whether a cluster that was asked for is not there.
+    is_short: bool,
+}
+
+impl World {
+    /// What is not as it should be, in the end; empty: it has converged.
+    pub(crate) fn differences(&self) -> Vec<String> {
+        let stock = Stock {
+            packages: self.stored("packages/"),
+            deployments: self.stored("deployments/"),
+            units: self.stored("units/"),
+            records: self.stored("records/"),
+            statuses: self.stored("status/deployments/"),
+            package_statuses: self.stored("status/packages/"),
+            clusters: self.stored("status/clusters/"),
+        };
+        let mut found = Vec::new();
+        self.compare_clusters(&stock, &mut found);
+        self.compare_deployments(&stock, &mut found);
+        stock.compare_left_overs(&mut found);
+        stock.compare_packages(&mut found);
+        found
+    }
+
+    /// Each cluster holds the stored units, at their generation and hash, and nothing else of ours;
+    /// and the stored records say so.
+    fn compare_clusters(&self, stock: &Stock, found: &mut Vec<String>) {
+        for (cluster, crm) in &self.crms {
+            let prefix = format!("{cluster}/");
+            let of_cluster = |key: &str| key.starts_with(&prefix);
+            let units: BTreeMap<&UnitId, &StoredUnit> = stock
+                .units
+                .iter()
+                .filter(|(key, _)| of_cluster(key))
+                .map(|(_, unit)| (&unit.unit.id, unit))
+                .collect();
+            let ours: BTreeMap<&UnitId, &DeploymentRecord> =
+                crm.held.records.iter().filter(|(_, record)| record.owner == OWNER).collect();
+            for (id, unit) in &units {
+                match ours.get(id) {
+                    None => found.push(format!("{cluster} does not hold {id}")),
+                    Some(record) => {
+                        let is_same = record.generation == unit.unit.generation
+                            && record.spec_hash == unit.unit.spec_hash;
+                        if !is_same || record.status.condition != RunCondition::Running {
+                            found.push(format!(
+                                "{cluster} holds {id} generation {} {:?}, want {} {:?}",
+                                record.generation,
+                                record.status.condition,
+                                unit.unit.generation,
+                                unit.desired,
+                            ));
+                        }
+                    }
+                }
+            }
+            for id in ours.keys().filter(|id| !units.contains_key(**id)) {
+                found.push(format!("{cluster} holds {id}, which is not desired"));
+            }
+            for id in crm.strangers.iter().filter(|id| !crm.held.records.contains_key(*id)) {
+                found.push(format!("{cluster} has lost the stranger {id}"));
+            }
+            let recorded: BTreeSet<&UnitId> = stock
+                .records
+                .iter()
+                .filter(|(key, _)| of_cluster(key))
+                .map(|(_, record)| &record.id)
+                .collect();
+            let held: BTreeSet<&UnitId> = crm.held.records.keys().collect();
+            if recorded != held {
+                found.push(format!("records of {cluster} are {recorded:?}, it holds {held:?}"));
+            }
+            if !stock.clusters.get(cluster.as_str()).is_some_and(ClusterStatus::is_connected) {
+                found.push(format!("{cluster} is not said to be connected"));
+            }
+        }
+    }
+
+    fn wanted<'a>(&'a self, stock: &'a Stock, spec: &'a Stored<OClassDeployment>) -> Wanted<'a> {
+        let is_registered = |cluster: &&ClusterName| self.crms.contains_key(*cluster);
+        let is_excluded = |cluster: &ClusterName| spec.spec.excluded_envs.contains(cluster);
+        let asked = if spec.spec.target_envs.is_empty() {
+            &spec.spec.available_envs
+        } else {
+            &spec.spec.target_envs
+        };
+        let mut clusters: BTreeSet<&ClusterName> = asked.iter().filter(is_registered).collect();
+        if asked.is_empty() {
+            clusters = self.crms.keys().collect();
+        }
+        clusters.retain(|cluster| !is_excluded(cluster));
+        let missing = asked.iter().any(|it| !is_excluded(it) && !self.crms.contains_key(it));
+        let package = |name: &oprc_models::names::PackageName| {
+            stock.packages.get(name.as_str()).map(|stored| &stored.spec)
+        };
+        Wanted {
+            clusters,
+            is_one: spec.spec.target_envs.is_empty(),
+            template: Template::resolve(spec, package).ok(),
+            is_short: missing && !spec.spec.target_envs.is_empty(),
+        }
+    }
+
+    fn compare_deployments(&self, stock: &Stock, found: &mut Vec<String>) {
+        for (name, spec) in &stock.deployments {
+            if spec.meta.is_deleting() {
+                found.push(format!("{name} is still being deleted"));
+                continue;
+            }
+            let wanted = self.wanted(stock, spec);
+            let suffix = format!("/{name}");
+            let units: Vec<&StoredUnit> = stock
+                .units
+                .iter()
+                .filter(|(key, _)| key.ends_with(&suffix))
+                .map(|(_, unit)| unit)
+                .collect();
+            wanted.compare_units(name, spec, &units, found);
+            let Some(status) = stock.statuses.get(name) else {
+                found.push(format!("{name} has no status"));
+                continue;
+            };
+            if status.observed_generation != spec.meta.generation || status.uid != spec.meta.uid {
+                found.push(format!(
+                    "the status of {name} speaks of generation {}, want {}",
+                    status.observed_generation, spec.meta.generation
+                ));
+            }
+            let is_running = status.condition == RunCondition::Running;
+            let is_well = wanted.template.is_some() && !units.is_empty() && !wanted.is_short;
+            if is_well && !is_running {
+                found.push(format!("the status of {name} is {:?}", status.condition));
+            }
+            if units.is_empty() && is_running {
+                found.push(format!("{name} is said to be RUNNING and is nowhere"));
+            }
+            if status.clusters.len() != units.len() {
+                found.push(format!("the status of {name} has {} parts", status.clusters.len()));
+            }
+        }
+    }
+}
+
+impl Wanted<'_> {
+    /// The units are those that a fresh push of the spec would lead to.
+    fn compare_units(
+        &self,
+        name: &str,
+        spec: &Stored<OClassDeployment>,
+        units: &[&StoredUnit],
+        found: &mut Vec<String>,
+    ) {
+        for unit in units {
+            let cluster = &unit.unit.target_env;
+            if unit.desired != Desired::Present {
+                found.push(format!("the unit of {name} on {cluster} is on its way out"));
+                continue;
+            }
+            if unit.deployment_uid != spec.meta.uid || !self.clusters.contains(cluster) {
+                found.push(format!("{name} is not to be on {cluster}"));
+            }
+            let generation = unit.unit.generation;
+            let fresh = self
+                .template
+                .as_ref()
+                .map(|template| template.unit(cluster, OWNER, generation, unit.unit.created_at));
+            if fresh.is_some_and(|fresh| {
+                fresh.spec_hash != unit.unit.spec_hash || fresh.id != unit.unit.id
+            }) {
+                found.push(format!("the unit of {name} on {cluster} is not what is asked for"));
+            }
+        }
+        // What does not resolve stays as it is.
+        let want = match (&self.template, self.is_one) {
+            (None, _) => return,
+            (Some(_), true) => self.clusters.len().min(1),
+            (Some(_), false) => self.clusters.len(),
+        };
+        if units.len() != want {
+            found.push(format!("{name} has {} units, want {want}", units.len()));
+        }
+    }
+}
+
+impl Stock {
+    /// Nothing is stored of what is not there.
+    fn compare_left_overs(&self, found: &mut Vec<String>) {
+        for key in self.statuses.keys().filter(|key| !self.deployments.contains_key(*key)) {
+            found.push(format!("there is a status of {key}, which is not there"));
+        }
+        for (key, unit) in &self.units {
+            if !self.deployments.contains_key(unit.unit.deployment_key.as_str()) {
+                found.push(format!("there is a unit {key} of what is not there"));
+            }
+        }
+    }
+
+    fn compare_packages(&self, found: &mut Vec<String>) {
+        for (name, package) in &self.packages {
+            let is_used = self.deployments.values().any(|it| it.spec.package_name.as_str() == name)
+                || self.packages.iter().any(|(other, it)| {
+                    let depends = |text: &String| text == name;
+                    other != name && it.spec.dependencies.iter().any(depends)
+                });
+            if package.meta.is_deleting() && !is_used {
+                found.push(format!("package {name} is still being deleted"));
+            }
+            let status = self.package_statuses.get(name);
+            let is_said = status.is_some_and(|status| {
+                status.uid == package.meta.uid
+                    && status.observed_generation == package.meta.generation
+            });
+            if !is_said {
+                found.push(format!("the status of package {name} is behind"));
+            }
+        }
+        for name in self.package_statuses.keys().filter(|it| !self.packages.contains_key(*it)) {
+            found.push(format!("there is a status of package {name}, which is not there"));
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! A replica's client of a simulated CRM, and what may happen to a call on its way.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use futures::{StreamExt, stream};
+use oprc_crm_client::{CallError, Caller, Crm, Deleted, Watch};
+use oprc_models::{
+    cluster::{ClusterHealth, HealthStatus},
+    crm::{DeploymentResponse, RecordPage, codes},
+    names::{ClusterName, UnitId},
+    unit::DeploymentUnit,
+};
+
+use super::world::{Answer, Link, World, note};
+
+/// How long a call may take, as in production.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A replica's client of one CRM.
+pub(crate) struct CrmClient {
+    pub(crate) link: Link,
+    pub(crate) cluster: ClusterName,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Health,
+    Unit,
+    Listing,
+}
+
+impl CrmClient {
+    async fn call<T: Send + 'static>(
+        &self,
+        kind: Kind,
+        act: impl FnOnce(&mut World, &ClusterName) -> Result<T, CallError> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let (replica, cluster) = (self.link.replica, self.cluster.clone());
+        let of = cluster.clone();
+        let latency = move |world: &mut World| world.crm_latency(&of);
+        let at_server = move |world: &mut World, answer: Answer<Result<T, CallError>>| {
+            if world.is_crm_cut(&cluster, replica) {
+                world.strike("CRM out of reach");
+                let hangs = world.crms.get(&cluster).is_some_and(|crm| crm.mood.hangs);
+                if !hangs {
+                    let error = CallError::Unreachable { source: "connection refused".into() };
+                    answer.send(world, 1, Err(error));
+                }
+                return;
+            }
+            let done = world.turned_away(&cluster, kind).map_or_else(
+                || {
+                    let done = act(world, &cluster);
+                    if kind == Kind::Unit && done.is_ok() {
+                        world.had_effect(replica);
+                    }
+                    done
+                },
+                Err,
+            );
+            if kind == Kind::Unit
+                && let Err(error) = &done
+            {
+                note!(world, "{cluster} tells r{replica}: {error}");
+            }
+            let Some(done) = world.on_the_way_back(&cluster, kind, done) else { return };
+            let delay = world.crm_latency(&cluster);
+            answer.send(world, delay, done);
+        };
+        match self.link.ask(PATIENCE, latency, at_server).await {
+            Some(answer) => answer,
+            None => unanswered("no answer"),
+        }
+    }
+}
+
+fn unanswered<T>(why: &'static str) -> Result<T, CallError> {
+    Err(CallError::Unanswered { source: why.into() })
+}
+
+impl World {
+    fn crm_latency(&mut self, cluster: &ClusterName) -> u64 {
+        let slow = self.crms.get(cluster).map_or(0, |crm| crm.mood.slow);
+        let further = if slow > 0 { self.dice.within(0..=slow) } else { 0 };
+        if further > 2_000 {
+            self.strike("CRM slow");
+        }
+        self.dice.within(1..=6) + further
+    }
+
+    /// Why the CRM does nothing about a call, if it does not.
+    fn turned_away(&mut self, cluster: &ClusterName, kind: Kind) -> Option<CallError> {
+        let crm = self.crms.get_mut(cluster)?;
+        let mood = crm.mood.clone();
+        if kind == Kind::Unit {
+            crm.n_calls += 1;
+        }
+        if mood.is_unauthorized {
+            self.strike("CRM refuses the credentials");
+            return Some(CallError::Unauthorized { message: "expired".to_owned() });
+        }
+        if self.dice.chance(mood.busy) {
+            self.strike("CRM busy");
+            let status = self.dice.pick(&[429, 503]);
+            let seconds = self.dice.within(0..=4);
+            let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds));
+            return Some(CallError::Busy { retry_after, status });
+        }
+        if kind == Kind::Unit && self.dice.chance(mood.refused) {
+            self.strike("CRM refuses");
+            let code = Some(codes::INVALID_UNIT.to_owned());
+            let message = "no such template".to_owned();
+            return Some(CallError::Refused { status: 400, code, message });
+        }
+        if kind == Kind::Listing && self.dice.chance(mood.breaks_listings) {
+            self.strike("listing broke off");
+            return Some(CallError::Unanswered { source: "status 500".into() });
+        }
+        None
+    }
+
+    /// What becomes of an answer; `None`: it does not arrive.
+    fn on_the_way_back<T>(
+        &mut self,
+        cluster: &ClusterName,
+        kind: Kind,
+        done: Result<T, CallError>,
+    ) -> Option<Result<T, CallError>> {
+        let mood = self.crms.get(cluster)?.mood.clone();
+        if self.dice.chance(mood.lost_answers) {
+            if kind == Kind::Unit && done.is_ok() {
+                self.strike("CRM acted, answer lost");
+            }
+            return if self.dice.chance(0.6) { Some(unanswered("reset")) } else { None };
+        }
+        if self.dice.chance(mood.garbage) {
+            self.strike("CRM answers garbage");
+            return Some(unanswered("expected value at line 1"));
+        }
+        Some(done)
+    }
+}
+
+#[async_trait]
+impl Crm for CrmClient {
+    async fn health(&self, _: &Caller) -> Result<ClusterHealth, CallError> {
+        let health = |world: &mut World, cluster: &ClusterName| {
+            let Some(crm) = world.crms.get(cluster) else { return unanswered("none") };
+            let mut cluster_name = crm.name.clone();
+            let features = crm.features.clone();
+            if crm.mood.is_another {
+                world.strike("CRM is another cluster's");
+                cluster_name = "elsewhere".parse().unwrap_or(cluster_name);
+            }
+            Ok(ClusterHealth {
+                cluster_name,
+                status: HealthStatus::Healthy,
+                crm_version: None,
+                last_seen: Some(world.wall()),
+                node_count: None,
+                ready_nodes: None,
+                availability: None,
+                capacity: None,
+                labels: BTreeMap::new(),
+                features,
+            })
+        };
+        self.call(Kind::Health, health).await
+    }
+
+    async fn apply(
+        &self,
+        caller: &Caller,
+        unit: &DeploymentUnit,
+    ) -> Result<DeploymentResponse, CallError> {
+        let (caller, unit) = (caller.clone(), unit.clone());
+        let apply = move |world: &mut World, cluster: &ClusterName| {
+            world.crm_apply(cluster, &caller.owner, caller.term, &unit)
+        };
+        self.call(Kind::Unit, apply).await
+    }
+
+    async fn delete(
+        &self,
+        caller: &Caller,
+        id: &UnitId,
+        generation: u64,
+    ) -> Result<Deleted, CallError> {
+        let (caller, id) = (caller.clone(), id.clone());
+        let delete = move |world: &mut World, cluster: &ClusterName| {
+            world.crm_delete(cluster, &caller.owner, caller.term, &id, generation)
+        };
+        self.call(Kind::Unit, delete).await
+    }
+
+    async fn list(
+        &self,
+        _: &Caller,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<RecordPage, CallError> {
+        let after = after.map(str::to_owned);
+        let list = move |world: &mut World, cluster: &ClusterName| {
+            // Small pages, so that a listing takes several.
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(3);
+            Ok(world.crm_list(cluster, after.as_deref(), limit))
+        };
+        self.call(Kind::Listing, list).await
+    }
+
+    async fn watch(&self, _: &Caller, from: u64) -> Result<Watch, CallError> {
+        let (replica, life) = (self.link.replica, self.link.life);
+        let watch = move |world: &mut World, cluster: &ClusterName| {
+            world.crm_watch(cluster, replica, life, from)
+        };
+        let receiver = self.call(Kind::Listing, watch).await?;
+        let events = stream::unfold(Some(receiver), |receiver| async {
+            let mut receiver = receiver?;
+            let event = receiver.recv().await?;
+            let rest = event.is_ok().then_some(receiver);
+            Some((event, rest))
+        });
+        Ok(events.boxed())
+    }
+}

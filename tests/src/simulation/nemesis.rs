@@ -1,0 +1,302 @@
+//! What goes wrong, and when: chosen by the seed, and put right in the end.
+
+use oprc_models::{
+    names::ClusterName,
+    record::{RecordStatus, RunCondition},
+};
+
+use super::{
+    crm::{Held, Mood},
+    replica::OWNER,
+    world::{Event, Weather, World, note},
+};
+
+/// What the driver does to the replicas and to the weather.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// A replica is killed where it is.
+    Crash(usize),
+    /// It is started again, if it is down.
+    Start(usize),
+    /// It is stopped, as by SIGSTOP, and goes on after these milliseconds.
+    Pause(usize, u64),
+    /// It goes on.
+    Wake(usize, u64),
+    /// It is asked to end.
+    Terminate(usize),
+    /// A user does something.
+    User,
+    /// Something goes wrong.
+    Fault(Fault),
+    /// It is put right.
+    Mend(Fault),
+}
+
+/// A fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    CrashReplica,
+    CrashOnEffects,
+    PauseReplica,
+    TerminateReplica,
+    StoreDown,
+    StoreCut(usize),
+    StoreSlow,
+    StoreLosesAnswers,
+    StoreWritesLate,
+    StoreRefuses,
+    WatchLag,
+    WatchSilent,
+    WatchBroken,
+    WatchRepeats,
+    Compaction,
+    LeaseRevoked,
+    FakeKeepAlives,
+    CrmCut(usize, ClusterName),
+    CrmDead(ClusterName),
+    CrmHangs(ClusterName),
+    CrmFlaps(ClusterName),
+    CrmSlow(ClusterName),
+    CrmLosesAnswers(ClusterName),
+    CrmGarbage(ClusterName),
+    CrmBusy(ClusterName),
+    CrmRefuses(ClusterName),
+    CrmAnother(ClusterName),
+    CrmUnauthorized(ClusterName),
+    CrmReportsLate(ClusterName),
+    CrmBreaksListings(ClusterName),
+    CrmBreaksWatches(ClusterName),
+    CrmWiped(ClusterName),
+    CrmBackup(ClusterName),
+    CrmRestored(ClusterName),
+    CrmForgets(ClusterName),
+    CrmStranger(ClusterName),
+    CrmOrphan(ClusterName),
+}
+
+/// How many kinds [`World::draw_fault`] chooses from.
+pub(crate) const KINDS: usize = 38;
+
+impl World {
+    /// A fault of the `kind`-th kind, somewhere.
+    pub(crate) fn draw_fault(&mut self, kind: usize) -> Fault {
+        let clusters: Vec<ClusterName> = self.crms.keys().cloned().collect();
+        let cluster = clusters[self.dice.index(clusters.len())].clone();
+        let replica = self.dice.index(self.lives.len());
+        match kind {
+            0 | 1 => Fault::CrashReplica,
+            2 => Fault::CrashOnEffects,
+            3 => Fault::PauseReplica,
+            4 => Fault::TerminateReplica,
+            5 => Fault::StoreDown,
+            6 => Fault::StoreCut(replica),
+            7 => Fault::StoreSlow,
+            8 => Fault::StoreLosesAnswers,
+            9 => Fault::StoreWritesLate,
+            10 => Fault::StoreRefuses,
+            11 => Fault::WatchLag,
+            12 => Fault::WatchSilent,
+            13 => Fault::WatchBroken,
+            14 => Fault::WatchRepeats,
+            15 => Fault::Compaction,
+            16 => Fault::LeaseRevoked,
+            17 => Fault::FakeKeepAlives,
+            18 => Fault::CrmCut(replica, cluster),
+            19 => Fault::CrmDead(cluster),
+            20 => Fault::CrmHangs(cluster),
+            21 => Fault::CrmFlaps(cluster),
+            22 => Fault::CrmSlow(cluster),
+            23 => Fault::CrmLosesAnswers(cluster),
+            24 => Fault::CrmGarbage(cluster),
+            25 => Fault::CrmBusy(cluster),
+            26 => Fault::CrmRefuses(cluster),
+            27 => Fault::CrmAnother(cluster),
+            28 => Fault::CrmUnauthorized(cluster),
+            29 => Fault::CrmReportsLate(cluster),
+            30 => Fault::CrmBreaksListings(cluster),
+            31 => Fault::CrmBreaksWatches(cluster),
+            32 => Fault::CrmWiped(cluster),
+            33 => Fault::CrmBackup(cluster),
+            34 => Fault::CrmRestored(cluster),
+            35 => Fault::CrmForgets(cluster),
+            36 => Fault::CrmStranger(cluster),
+            _ => Fault::CrmOrphan(cluster),
+        }
+    }
+
+    /// Lets `fault` strike, and puts it right `millis` later if it lasts.
+    pub(crate) fn strike_fault(&mut self, fault: Fault, millis: u64) {
+        note!(self, "fault {fault:?} for {millis} ms");
+        if self.change_weather(&fault, false) {
+            let mend = Event::Control(Control::Mend(fault));
+            self.schedule(self.now + millis, mend);
+            return;
+        }
+        let replica = self.dice.index(self.lives.len());
+        let now = self.now;
+        let control = |world: &mut Self, control| world.schedule(now, Event::Control(control));
+        match fault {
+            Fault::CrashReplica => control(self, Control::Crash(replica)),
+            Fault::PauseReplica => control(self, Control::Pause(replica, millis)),
+            Fault::TerminateReplica => control(self, Control::Terminate(replica)),
+            Fault::WatchSilent => self.weather.watch_silent_until = now + millis,
+            Fault::WatchBroken => self.break_watches(),
+            Fault::WatchRepeats => self.repeat_events(),
+            Fault::Compaction => self.compact_store(),
+            Fault::LeaseRevoked => self.revoke_leader(),
+            Fault::CrmFlaps(cluster) => {
+                let mut at = now;
+                while at < now + millis {
+                    let up = self.dice.within(500..=6_000);
+                    let down = self.dice.within(500..=6_000);
+                    let dead = Fault::CrmDead(cluster.clone());
+                    self.schedule(at, Event::Control(Control::Fault(dead.clone())));
+                    self.schedule(at + down, Event::Control(Control::Mend(dead)));
+                    at += down + up;
+                }
+                self.strike("CRM flaps");
+            }
+            Fault::CrmBreaksWatches(cluster) => self.crm_break_watches(&cluster),
+            Fault::CrmWiped(cluster) => {
+                self.strike("CRM wiped");
+                self.crm_restore(&cluster, Held::default());
+            }
+            Fault::CrmBackup(cluster) => {
+                if let Some(crm) = self.crms.get_mut(&cluster) {
+                    crm.backup = Some(crm.held.clone());
+                }
+            }
+            Fault::CrmRestored(cluster) => {
+                let backup = self.crms.get_mut(&cluster).and_then(|crm| crm.backup.clone());
+                if let Some(backup) = backup {
+                    self.strike("CRM restored from a backup");
+                    self.crm_restore(&cluster, backup);
+                }
+            }
+            Fault::CrmForgets(cluster) => {
+                self.strike("CRM forgets generations and terms");
+                self.checker.distrust(&cluster);
+                if let Some(crm) = self.crms.get_mut(&cluster) {
+                    crm.held.tombstones.clear();
+                    crm.held.terms.clear();
+                }
+            }
+            Fault::CrmStranger(cluster) => self.intrude(&cluster, "somebody-else"),
+            Fault::CrmOrphan(cluster) => self.intrude(&cluster, OWNER),
+            _ => (),
+        }
+    }
+
+    /// Begins or ends a fault that lasts; false for one that does not.
+    pub(crate) fn change_weather(&mut self, fault: &Fault, is_over: bool) -> bool {
+        let on = !is_over;
+        let share = |on: bool, share: f64| if on { share } else { 0.0 };
+        let weather = &mut self.weather;
+        match fault {
+            Fault::CrashOnEffects => self.crash_on_effect = share(on, 0.03),
+            Fault::StoreDown => weather.store_down = on,
+            Fault::StoreCut(replica) => {
+                if on {
+                    weather.store_cut.insert(*replica);
+                } else {
+                    weather.store_cut.remove(replica);
+                }
+            }
+            Fault::StoreSlow => weather.store_slow = if on { 2_500 } else { 0 },
+            Fault::StoreLosesAnswers => weather.store_lost_answers = share(on, 0.3),
+            Fault::StoreWritesLate => weather.store_late_writes = share(on, 0.15),
+            Fault::StoreRefuses => weather.store_refuses = share(on, 0.3),
+            Fault::WatchLag => weather.watch_lag = if on { 4_000 } else { 0 },
+            Fault::FakeKeepAlives => weather.fake_keep_alives = on,
+            Fault::CrmCut(replica, cluster) => {
+                let link = (*replica, cluster.clone());
+                if on {
+                    weather.crm_cut.insert(link);
+                } else {
+                    weather.crm_cut.remove(&link);
+                }
+            }
+            _ => return self.change_mood(fault, on),
+        }
+        true
+    }
+
+    fn change_mood(&mut self, fault: &Fault, on: bool) -> bool {
+        let share = |share: f64| if on { share } else { 0.0 };
+        let set: (&ClusterName, Box<dyn FnOnce(&mut Mood)>) = match fault {
+            Fault::CrmDead(cluster) => (cluster, Box::new(move |mood| mood.is_dead = on)),
+            Fault::CrmHangs(cluster) => {
+                (cluster, Box::new(move |mood| (mood.is_dead, mood.hangs) = (on, on)))
+            }
+            Fault::CrmSlow(cluster) => {
+                (cluster, Box::new(move |mood| mood.slow = if on { 6_000 } else { 0 }))
+            }
+            Fault::CrmLosesAnswers(cluster) => {
+                (cluster, Box::new(move |mood| mood.lost_answers = share(0.4)))
+            }
+            Fault::CrmGarbage(cluster) => {
+                (cluster, Box::new(move |mood| mood.garbage = share(0.4)))
+            }
+            Fault::CrmBusy(cluster) => (cluster, Box::new(move |mood| mood.busy = share(0.5))),
+            Fault::CrmRefuses(cluster) => {
+                (cluster, Box::new(move |mood| mood.refused = share(0.5)))
+            }
+            Fault::CrmAnother(cluster) => (cluster, Box::new(move |mood| mood.is_another = on)),
+            Fault::CrmUnauthorized(cluster) => {
+                (cluster, Box::new(move |mood| mood.is_unauthorized = on))
+            }
+            Fault::CrmReportsLate(cluster) => {
+                (cluster, Box::new(move |mood| mood.report_lag = if on { 8_000 } else { 0 }))
+            }
+            Fault::CrmBreaksListings(cluster) => {
+                (cluster, Box::new(move |mood| mood.breaks_listings = share(0.4)))
+            }
+            _ => return false,
+        };
+        if let Some(crm) = self.crms.get_mut(set.0) {
+            (set.1)(&mut crm.mood);
+        }
+        true
+    }
+
+    /// A record that nobody asked for appears on a cluster.
+    fn intrude(&mut self, cluster: &ClusterName, owner: &str) {
+        let number = self.dice.within(0..=2);
+        let prefix = if owner == OWNER { "orphan" } else { "stranger" };
+        let Ok(id) = format!("{prefix}-{number}").parse::<oprc_models::names::UnitId>() else {
+            return;
+        };
+        let Some(crm) = self.crms.get(cluster) else { return };
+        let Some(like) = crm.held.records.values().next() else { return };
+        if crm.held.records.contains_key(&id) {
+            return;
+        }
+        let mut record = like.clone();
+        record.id = id.clone();
+        owner.clone_into(&mut record.owner);
+        record.generation = 1;
+        if self.dice.chance(0.5)
+            && let Ok(key) = id.as_str().parse()
+        {
+            record.deployment_key = key;
+        }
+        record.status = RecordStatus { condition: RunCondition::Running, ..record.status };
+        self.strike(if owner == OWNER { "orphan appears" } else { "stranger appears" });
+        if owner != OWNER
+            && let Some(crm) = self.crms.get_mut(cluster)
+        {
+            crm.strangers.insert(id);
+        }
+        self.crm_intrude(cluster, record);
+    }
+
+    /// Ends every fault.
+    pub(crate) fn calm(&mut self) {
+        note!(self, "all faults end");
+        self.weather = Weather::default();
+        self.crash_on_effect = 0.0;
+        for crm in self.crms.values_mut() {
+            crm.mood = Mood::default();
+        }
+    }
+}

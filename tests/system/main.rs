@@ -1,0 +1,21 @@
+//! The whole system: real programs, real etcd, real sockets, and what goes wrong with them.
+//!
+//! Each test has its own Package Manager (a process), its own clusters (CRMs behind a proxy that
+//! records and breaks) and its own folder, so that all can run at once. A test waits for states with
+//! a bound, and shows the logs of its processes when it fails.
+
+#![expect(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
+#![expect(clippy::print_stderr, reason = "logs of processes and measured times")]
+
+mod support;
+
+mod clusters;
+mod configuration;
+mod crashes;
+mod credentials;
+mod examples;
+mod hostile;
+mod lifecycle;
+mod replicas;
+mod stopping;
+mod store;

@@ -1,0 +1,1 @@
+//! Set up, demo, test and bench oprc-pm.
