@@ -203,7 +203,9 @@ pub enum Error {
         /// The revision asked for.
         asked: Revision,
     },
-    /// The store has no room: etcd's quota or the disk. Nothing was written.
+    /// The store has no room: etcd's quota or the disk. etcd looks at its quota again after it has
+    /// applied a write, so the write that meets the end of the room is answered with this and has
+    /// landed; the other backends have written nothing.
     #[error("the store is full")]
     Full {
         /// The cause.
@@ -260,7 +262,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// [`Error::Conflict`] names every key whose precondition failed; [`Error::MaybeDone`] when
     /// nobody answered; [`Error::Full`]; [`Error::LeaseGone`]; [`Error::Unavailable`];
-    /// [`Error::Refused`]. Only after `MaybeDone` may something have been written.
+    /// [`Error::Refused`]. Only after `MaybeDone` and `Full` may something have been written.
     async fn txn(&self, txn: Txn) -> Result<Revision, Error>;
 
     /// Changes under `prefix` from revision `from` on (inclusive), and bookmarks now and then.

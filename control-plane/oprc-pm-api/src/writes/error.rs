@@ -5,7 +5,7 @@ use oprc_cp_storage::{BoxError, Error as StoreError};
 use oprc_models::problem::Violation;
 
 /// Why a write was not accepted. Nothing was written, except perhaps after
-/// [`Error::MaybeDone`].
+/// [`Error::MaybeDone`] and [`Error::Full`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such document.
@@ -94,8 +94,8 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
-    /// The store has no room.
-    #[error("the store is full; nothing was written")]
+    /// The store has no room. Repeating the same request is safe: it writes nothing again.
+    #[error("the store is full; a write that met the end of its room may have landed")]
     Full {
         /// The cause.
         #[source]

@@ -110,7 +110,7 @@ impl Writes {
     ///
     /// # Errors
     ///
-    /// See [`Error`]; only after [`Error::MaybeDone`] may something have been written.
+    /// See [`Error`]; only after [`Error::MaybeDone`] and [`Error::Full`] may something have been written.
     pub async fn put_package(&self, push: &Push<'_, OPackage>) -> Result<Written, Error> {
         let key = Key::Package(push.spec.name.clone());
         // Cycles are looked for in what others depend on.
