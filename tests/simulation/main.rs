@@ -4,7 +4,7 @@ use std::thread;
 
 use oprc_tests::simulation::{Options, Report, run};
 
-/// Minutes of quiet: the hour is for `cargo run -p oprc-tests --bin simulate --`.
+/// Minutes of quiet: the hour is for `cargo xtask simulate`.
 const OPTIONS: Options = Options { quiet_millis: 10 * 60_000, is_printed: false };
 
 /// Seeds that found a bug once, and which.
@@ -14,7 +14,7 @@ fn assert_well(report: &Report) {
     let (seed, violations) = (report.seed, report.violations.join("\n"));
     assert!(
         report.violations.is_empty(),
-        "{}\nseed {seed} violates: {violations}\nsee it again: cargo run -p oprc-tests --bin simulate -- --seed {seed} --trace",
+        "{}\nseed {seed} violates: {violations}\nsee it again: cargo xtask simulate --seed {seed} --trace",
         report.tail.join("\n")
     );
 }

@@ -1,7 +1,7 @@
-//! Runs simulations, one seed after another: see `cargo run -p oprc-tests --bin simulate --`.
+//! Runs simulations, one seed after another; makes the story of one that fails short.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
     sync::atomic::{AtomicU64, Ordering},
@@ -10,11 +10,14 @@ use std::{
 };
 
 use clap::Parser;
-use oprc_tests::simulation::{Options, Report, run};
+use oprc_tests::simulation::{Options, Plan, Report, run, shrink, tell};
+
+/// How often a failing story is told again to make it short.
+const MAX_SHRINKING: usize = 400;
 
 /// Runs simulations of the whole system, each decided by its seed
 #[derive(Parser)]
-#[command(name = "cargo run -p oprc-tests --bin simulate --")]
+#[command(name = "cargo xtask simulate")]
 struct Args {
     /// How many seeds to run
     #[arg(long, default_value_t = 1000)]
@@ -28,6 +31,12 @@ struct Args {
     /// Print every line of its trace
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Do only these things of its plan, by their numbers: a story that was made short
+    #[arg(long, requires = "seed", value_delimiter = ',')]
+    only: Option<Vec<usize>>,
+    /// Leave the story of a seed that fails as long as it is
+    #[arg(long)]
+    no_shrink: bool,
     /// How long nothing may move in the end, in minutes of simulated time
     #[arg(long, default_value_t = 60)]
     quiet_mins: u64,
@@ -42,12 +51,18 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let options = Options { quiet_millis: args.quiet_mins * 60_000, is_printed: args.trace };
-    if let Some(seed) = args.seed {
-        let report = run(seed, options);
-        tell_run(&report, !args.trace);
-        return verdict(report.violations.is_empty());
+    let Some(seed) = args.seed else { return campaign(&args, options) };
+    let mut plan = Plan::draw(seed);
+    if let Some(numbers) = &args.only {
+        plan = plan.only(&numbers.iter().copied().collect::<BTreeSet<_>>());
     }
-    campaign(&args, options)
+    let report = tell(&plan, options);
+    tell_run(&report, !args.trace);
+    let is_well = report.violations.is_empty();
+    if !is_well && !args.no_shrink && args.only.is_none() {
+        tell_shrunk(plan, report, options);
+    }
+    verdict(is_well)
 }
 
 fn verdict(is_well: bool) -> ExitCode {
@@ -74,6 +89,25 @@ fn tell_run(report: &Report, with_tail: bool) {
     }
 }
 
+/// Makes a story that fails short, and tells it.
+fn tell_shrunk(plan: Plan, report: Report, options: Options) {
+    let before = plan.numbers().len();
+    let shrunk = shrink(plan, report, options, MAX_SHRINKING, |n_runs, left| {
+        if io::stderr().is_terminal() {
+            let _ = write!(io::stderr(), "\rshrinking: {left} of {before} left, {n_runs} runs ");
+        }
+    });
+    let numbers: Vec<String> = shrunk.plan.numbers().iter().map(usize::to_string).collect();
+    let seed = shrunk.report.seed;
+    say(&format!("\nthe short story of seed {seed}, {} of {before} acts:", numbers.len()));
+    say(&shrunk.plan.to_string());
+    for violation in &shrunk.report.violations {
+        say(&format!("violates: {violation}"));
+    }
+    let only = numbers.join(",");
+    say(&format!("see it: cargo xtask simulate --seed {seed} --only {only} --trace"));
+}
+
 fn campaign(args: &Args, options: Options) -> ExitCode {
     let jobs = args.jobs.or_else(|| thread::available_parallelism().ok().map(usize::from));
     let (next, end) = (AtomicU64::new(args.from), args.from + args.seeds);
@@ -81,6 +115,7 @@ fn campaign(args: &Args, options: Options) -> ExitCode {
     #[expect(clippy::disallowed_methods, reason = "seeds a second of real time")]
     let began = Instant::now();
     let (mut n_done, mut n_failed, mut millis) = (0, 0, 0);
+    let mut first_failed: Option<Report> = None;
     let mut strikes: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     thread::scope(|scope| {
         for _ in 0..jobs.unwrap_or(1).max(1) {
@@ -110,6 +145,7 @@ fn campaign(args: &Args, options: Options) -> ExitCode {
             if !report.violations.is_empty() {
                 n_failed += 1;
                 tell_run(&report, !args.keep_going);
+                first_failed.get_or_insert(report.clone());
                 if !args.keep_going {
                     next.store(end, Ordering::Relaxed);
                     break;
@@ -129,6 +165,9 @@ fn campaign(args: &Args, options: Options) -> ExitCode {
     say("how often each fault struck (seeds, times):");
     for (fault, (n_seeds, n_strikes)) in strikes {
         say(&format!("{n_seeds:>8} {n_strikes:>9}  {fault}"));
+    }
+    if let Some(report) = first_failed.filter(|_| !args.no_shrink) {
+        tell_shrunk(Plan::draw(report.seed), report, options);
     }
     verdict(n_failed == 0)
 }

@@ -23,11 +23,17 @@ mod crm;
 mod crm_client;
 mod dice;
 mod nemesis;
+mod plan;
 mod replica;
 mod run;
+mod shrink;
 mod store;
 mod trace;
 mod users;
 mod world;
 
-pub use self::run::{Options, Report, run};
+pub use self::{
+    plan::Plan,
+    run::{Options, Report, run, tell},
+    shrink::{Shrunk, shrink},
+};

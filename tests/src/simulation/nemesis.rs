@@ -1,5 +1,7 @@
 //! What goes wrong, and when: chosen by the seed, and put right in the end.
 
+use std::fmt;
+
 use oprc_models::{
     names::ClusterName,
     record::{RecordStatus, RunCondition},
@@ -7,12 +9,14 @@ use oprc_models::{
 
 use super::{
     crm::{Held, Mood},
+    dice::Dice,
     replica::OWNER,
+    users::Wish,
     world::{Event, Weather, World, note},
 };
 
 /// What the driver does to the replicas and to the weather.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Control {
     /// A replica is killed where it is.
     Crash(usize),
@@ -24,10 +28,10 @@ pub(crate) enum Control {
     Wake(usize, u64),
     /// It is asked to end.
     Terminate(usize),
-    /// A user does something.
-    User,
-    /// Something goes wrong.
-    Fault(Fault),
+    /// A user asks for something.
+    Ask(Wish),
+    /// Something goes wrong, for these milliseconds if it lasts.
+    Fault(Fault, u64),
     /// It is put right.
     Mend(Fault),
 }
@@ -35,10 +39,10 @@ pub(crate) enum Control {
 /// A fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    CrashReplica,
+    CrashReplica(usize),
     CrashOnEffects,
-    PauseReplica,
-    TerminateReplica,
+    PauseReplica(usize),
+    TerminateReplica(usize),
     StoreDown,
     StoreCut(usize),
     StoreSlow,
@@ -74,71 +78,89 @@ pub(crate) enum Fault {
     CrmOrphan(ClusterName),
 }
 
-/// How many kinds [`World::draw_fault`] chooses from.
-pub(crate) const KINDS: usize = 38;
-
-impl World {
-    /// A fault of the `kind`-th kind, somewhere.
-    pub(crate) fn draw_fault(&mut self, kind: usize) -> Fault {
-        let clusters: Vec<ClusterName> = self.crms.keys().cloned().collect();
-        let cluster = clusters[self.dice.index(clusters.len())].clone();
-        let replica = self.dice.index(self.lives.len());
-        match kind {
-            0 | 1 => Fault::CrashReplica,
-            2 => Fault::CrashOnEffects,
-            3 => Fault::PauseReplica,
-            4 => Fault::TerminateReplica,
-            5 => Fault::StoreDown,
-            6 => Fault::StoreCut(replica),
-            7 => Fault::StoreSlow,
-            8 => Fault::StoreLosesAnswers,
-            9 => Fault::StoreWritesLate,
-            10 => Fault::StoreRefuses,
-            11 => Fault::WatchLag,
-            12 => Fault::WatchSilent,
-            13 => Fault::WatchBroken,
-            14 => Fault::WatchRepeats,
-            15 => Fault::Compaction,
-            16 => Fault::LeaseRevoked,
-            17 => Fault::FakeKeepAlives,
-            18 => Fault::CrmCut(replica, cluster),
-            19 => Fault::CrmDead(cluster),
-            20 => Fault::CrmHangs(cluster),
-            21 => Fault::CrmFlaps(cluster),
-            22 => Fault::CrmSlow(cluster),
-            23 => Fault::CrmLosesAnswers(cluster),
-            24 => Fault::CrmGarbage(cluster),
-            25 => Fault::CrmBusy(cluster),
-            26 => Fault::CrmRefuses(cluster),
-            27 => Fault::CrmAnother(cluster),
-            28 => Fault::CrmUnauthorized(cluster),
-            29 => Fault::CrmReportsLate(cluster),
-            30 => Fault::CrmBreaksListings(cluster),
-            31 => Fault::CrmBreaksWatches(cluster),
-            32 => Fault::CrmWiped(cluster),
-            33 => Fault::CrmBackup(cluster),
-            34 => Fault::CrmRestored(cluster),
-            35 => Fault::CrmForgets(cluster),
-            36 => Fault::CrmStranger(cluster),
-            _ => Fault::CrmOrphan(cluster),
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ask(wish) => write!(f, "user: {wish}"),
+            Self::Fault(fault, millis) => write!(f, "fault: {fault:?} ({millis} ms, if it lasts)"),
+            other => write!(f, "{other:?}"),
         }
     }
+}
 
+/// How many kinds [`Fault::draw`] chooses from.
+pub(crate) const KINDS: usize = 38;
+
+impl Fault {
+    /// A fault of the `kind`-th kind, somewhere.
+    pub(crate) fn draw(
+        kind: usize,
+        dice: &mut Dice,
+        clusters: &[ClusterName],
+        n_replicas: usize,
+    ) -> Self {
+        let cluster = clusters[dice.index(clusters.len())].clone();
+        let replica = dice.index(n_replicas);
+        match kind {
+            0 | 1 => Self::CrashReplica(replica),
+            2 => Self::CrashOnEffects,
+            3 => Self::PauseReplica(replica),
+            4 => Self::TerminateReplica(replica),
+            5 => Self::StoreDown,
+            6 => Self::StoreCut(replica),
+            7 => Self::StoreSlow,
+            8 => Self::StoreLosesAnswers,
+            9 => Self::StoreWritesLate,
+            10 => Self::StoreRefuses,
+            11 => Self::WatchLag,
+            12 => Self::WatchSilent,
+            13 => Self::WatchBroken,
+            14 => Self::WatchRepeats,
+            15 => Self::Compaction,
+            16 => Self::LeaseRevoked,
+            17 => Self::FakeKeepAlives,
+            18 => Self::CrmCut(replica, cluster),
+            19 => Self::CrmDead(cluster),
+            20 => Self::CrmHangs(cluster),
+            21 => Self::CrmFlaps(cluster),
+            22 => Self::CrmSlow(cluster),
+            23 => Self::CrmLosesAnswers(cluster),
+            24 => Self::CrmGarbage(cluster),
+            25 => Self::CrmBusy(cluster),
+            26 => Self::CrmRefuses(cluster),
+            27 => Self::CrmAnother(cluster),
+            28 => Self::CrmUnauthorized(cluster),
+            29 => Self::CrmReportsLate(cluster),
+            30 => Self::CrmBreaksListings(cluster),
+            31 => Self::CrmBreaksWatches(cluster),
+            32 => Self::CrmWiped(cluster),
+            33 => Self::CrmBackup(cluster),
+            34 => Self::CrmRestored(cluster),
+            35 => Self::CrmForgets(cluster),
+            36 => Self::CrmStranger(cluster),
+            _ => Self::CrmOrphan(cluster),
+        }
+    }
+}
+
+impl World {
     /// Lets `fault` strike, and puts it right `millis` later if it lasts.
     pub(crate) fn strike_fault(&mut self, fault: Fault, millis: u64) {
         note!(self, "fault {fault:?} for {millis} ms");
+        if millis >= 3_600_000 {
+            self.strike("outage of hours");
+        }
         if self.change_weather(&fault, false) {
             let mend = Event::Control(Control::Mend(fault));
             self.schedule(self.now + millis, mend);
             return;
         }
-        let replica = self.dice.index(self.lives.len());
         let now = self.now;
         let control = |world: &mut Self, control| world.schedule(now, Event::Control(control));
         match fault {
-            Fault::CrashReplica => control(self, Control::Crash(replica)),
-            Fault::PauseReplica => control(self, Control::Pause(replica, millis)),
-            Fault::TerminateReplica => control(self, Control::Terminate(replica)),
+            Fault::CrashReplica(replica) => control(self, Control::Crash(replica)),
+            Fault::PauseReplica(replica) => control(self, Control::Pause(replica, millis)),
+            Fault::TerminateReplica(replica) => control(self, Control::Terminate(replica)),
             Fault::WatchSilent => self.weather.watch_silent_until = now + millis,
             Fault::WatchBroken => self.break_watches(),
             Fault::WatchRepeats => self.repeat_events(),
@@ -150,8 +172,7 @@ impl World {
                     let up = self.dice.within(500..=6_000);
                     let down = self.dice.within(500..=6_000);
                     let dead = Fault::CrmDead(cluster.clone());
-                    self.schedule(at, Event::Control(Control::Fault(dead.clone())));
-                    self.schedule(at + down, Event::Control(Control::Mend(dead)));
+                    self.schedule(at, Event::Control(Control::Fault(dead, down)));
                     at += down + up;
                 }
                 self.strike("CRM flaps");

@@ -9,15 +9,15 @@ use std::{
 
 use oprc_cp_storage::{Op, Precondition, Txn, Write, keys::Key};
 use oprc_models::{
-    cluster::{ClusterSpec, features},
+    cluster::ClusterSpec,
     meta::{Meta, Stored},
-    names::ClusterName,
 };
 use parking_lot::Mutex;
 
 use super::{
     crm::CrmServer,
-    nemesis::{Control, KINDS},
+    nemesis::Control,
+    plan::Plan,
     replica::Replica,
     users,
     world::{Event, SharedWorld, World, note, wall},
@@ -96,11 +96,18 @@ fn watch_panics() {
 /// Runs the story of `seed`.
 #[must_use]
 pub fn run(seed: u64, options: Options) -> Report {
+    tell(&Plan::draw(seed), options)
+}
+
+/// Runs the story of `plan`.
+#[must_use]
+pub fn tell(plan: &Plan, options: Options) -> Report {
+    let seed = plan.seed;
     watch_panics();
     PANICS.set(Some(Vec::new()));
     // The back-off of a watch that is broken draws from the thread's own generator.
     fastrand::seed(seed);
-    let mut driver = Driver::new(seed, options);
+    let mut driver = Driver::new(plan, options);
     driver.tell();
     driver.note_panics();
     driver.replicas.clear();
@@ -120,26 +127,27 @@ pub fn run(seed: u64, options: Options) -> Report {
     }
 }
 
-struct Driver {
+struct Driver<'a> {
+    plan: &'a Plan,
     world: SharedWorld,
     options: Options,
     replicas: Vec<Option<Replica>>,
     n_lives: u64,
-    /// The most milliseconds that a replica's clock may run ahead of the others'.
-    stride: u64,
 }
 
-impl Driver {
-    fn new(seed: u64, options: Options) -> Self {
+impl<'a> Driver<'a> {
+    fn new(plan: &'a Plan, options: Options) -> Self {
+        // Not the plan's own dice, and yet decided by its seed.
+        let seed = !plan.seed;
         let world = Arc::new(Mutex::new(World::new(seed, options.is_printed)));
-        Self { world, options, replicas: Vec::new(), n_lives: 0, stride: 20 }
+        Self { plan, world, options, replicas: Vec::new(), n_lives: 0 }
     }
 
     /// The whole story.
     fn tell(&mut self) {
         self.begin();
-        let end = self.plan();
-        self.advance(end);
+        self.schedule();
+        self.advance(self.plan.end);
         self.mend();
         if !self.converge() {
             return;
@@ -153,19 +161,12 @@ impl Driver {
 
     /// The clusters, their registrations and the replicas.
     fn begin(&mut self) {
-        let n_replicas = {
+        let n_replicas = self.plan.n_replicas;
+        {
             let mut guard = self.world.lock();
             let world = &mut *guard;
-            let n_clusters = world.dice.index(3) + 1;
             let mut writes = Vec::new();
-            for number in 0..n_clusters {
-                let Ok(name) = format!("c{number}").parse::<ClusterName>() else { continue };
-                let all = [features::WATCH, features::GENERATIONS, features::TERMS];
-                let has: &[&str] = match world.dice.index(10) {
-                    0 => &[],
-                    1..=3 => &all[1..],
-                    _ => &all,
-                };
+            for (name, has) in &self.plan.clusters {
                 note!(world, "cluster {name} has {has:?}");
                 let key = Key::Cluster(name.clone());
                 let endpoints = vec![format!("http://{name}")];
@@ -183,52 +184,25 @@ impl Driver {
                 let op = Op::Put(value.into());
                 let precondition = Precondition::Absent;
                 writes.push(Write { key: key.to_string(), precondition, op });
-                world.crms.insert(name.clone(), CrmServer::new(name, has));
+                world.crms.insert(name.clone(), CrmServer::new(name.clone(), has));
             }
             let txn = Txn { checks: Vec::new(), writes };
             let _ = world.commit(None, |mvcc, pending, now| pending.txn(mvcc, txn, now));
-            let n_replicas = world.dice.index(3) + 1;
             world.lives = vec![None; n_replicas];
-            self.stride = world.dice.pick(&[2, 10, 50, 200]);
-            note!(world, "{n_replicas} replicas, stride {} ms", self.stride);
-            n_replicas
-        };
+            note!(world, "{n_replicas} replicas, stride {} ms", self.plan.stride);
+        }
         self.replicas.resize_with(n_replicas, || None);
         for id in 0..n_replicas {
             self.start(id);
         }
     }
 
-    /// Draws what users do and what goes wrong, and when; answers when that ends.
-    fn plan(&self) -> u64 {
-        let mut guard = self.world.lock();
-        let world = &mut *guard;
-        // Some stories are short and wild, and some have an outage of hours.
-        let length = world.dice.pick(&[30_000, 60_000, 60_000, 120_000, 300_000]);
-        let is_long = world.dice.chance(0.04);
-        let end = if is_long { 2 * 3_600_000 } else { length };
-        let n_wishes = world.dice.within(8..=60);
-        for _ in 0..n_wishes {
-            let at = world.dice.within(500..=length);
-            world.schedule(at, Event::Control(Control::User));
+    /// Schedules what users do and what goes wrong.
+    fn schedule(&self) {
+        let mut world = self.world.lock();
+        for act in &self.plan.acts {
+            world.schedule(act.at, Event::Control(act.what.clone()));
         }
-        let share = world.dice.pick(&[0.0, 0.1, 0.2, 0.4, 0.8]);
-        let kinds: Vec<usize> = (0..KINDS).filter(|_| world.dice.chance(share)).collect();
-        for kind in kinds {
-            for _ in 0..world.dice.within(1..=3) {
-                let fault = world.draw_fault(kind);
-                let at = world.dice.within(0..=length);
-                world.schedule(at, Event::Control(Control::Fault(fault)));
-            }
-        }
-        if is_long {
-            world.strike("outage of hours");
-            let kind = world.dice.pick(&[18, 19, 20]);
-            let fault = world.draw_fault(kind);
-            note!(world, "for hours: {fault:?}");
-            world.change_weather(&fault, false);
-        }
-        end
     }
 
     /// Puts everything right.
@@ -314,7 +288,7 @@ impl Driver {
         loop {
             let next = self.world.lock().next_event().unwrap_or(u64::MAX);
             let limit = next.min(until);
-            let stride = self.stride;
+            let stride = self.plan.stride;
             if let Some(replica) = self.most_behind(limit) {
                 let stop = limit.min(replica.clock + stride);
                 replica.run(stop);
@@ -400,19 +374,15 @@ impl Driver {
                 drop(world);
                 replica.terminate();
             }
-            Control::User => {
+            Control::Ask(wish) => {
                 let up: Vec<_> =
                     self.replicas.iter().flatten().filter(|it| !it.is_paused).collect();
                 if !up.is_empty() {
                     let choice = self.world.lock().dice.index(up.len());
-                    users::ask(&self.world, up[choice]);
+                    users::ask(&self.world, up[choice], wish);
                 }
             }
-            Control::Fault(fault) => {
-                let mut world = self.world.lock();
-                let millis = world.dice.pick(&[300, 2_000, 5_000, 12_000, 40_000]);
-                world.strike_fault(fault, millis);
-            }
+            Control::Fault(fault, millis) => self.world.lock().strike_fault(fault, millis),
             Control::Mend(fault) => {
                 let mut world = self.world.lock();
                 note!(world, "mended {fault:?}");

@@ -1,7 +1,7 @@
 //! Users: they create, change, delete and re-create at random, through the production write path of
 //! some replica, and hear what became of it, or do not.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use oprc_models::{
     deployment::OClassDeployment,
@@ -29,8 +29,8 @@ const N_DEPLOYMENTS: usize = 5;
 const N_PACKAGES: usize = 3;
 
 /// What a user wants.
-#[derive(Debug)]
-enum Wish {
+#[derive(Clone, Debug)]
+pub(crate) enum Wish {
     PutPackage(Box<OPackage>),
     PutDeployment(Box<OClassDeployment>, Verb),
     DeleteDeployment(DeploymentKey),
@@ -38,7 +38,7 @@ enum Wish {
     DeletePackage(PackageName, Dependants),
 }
 
-fn name<T: std::str::FromStr>(text: &str) -> T {
+pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T {
     text.parse().unwrap_or_else(|_| unreachable!("{text} is a name"))
 }
 
@@ -99,7 +99,8 @@ fn draw_package(dice: &mut Dice, clusters: &[ClusterName]) -> OPackage {
     package
 }
 
-fn draw(dice: &mut Dice, clusters: &[ClusterName]) -> Wish {
+/// Something that a user may want.
+pub(crate) fn draw(dice: &mut Dice, clusters: &[ClusterName]) -> Wish {
     let key = name(&format!("d{}", dice.index(N_DEPLOYMENTS)));
     match dice.index(20) {
         0..=4 => Wish::PutPackage(Box::new(draw_package(dice, clusters))),
@@ -119,15 +120,12 @@ fn draw(dice: &mut Dice, clusters: &[ClusterName]) -> Wish {
     }
 }
 
-/// Has a user ask something of `replica`.
-pub(crate) fn ask(world: &SharedWorld, replica: &Replica) {
-    let wish = {
+/// Has a user ask `replica` for `wish`.
+pub(crate) fn ask(world: &SharedWorld, replica: &Replica, wish: Wish) {
+    {
         let mut world = world.lock();
-        let clusters: Vec<ClusterName> = world.crms.keys().cloned().collect();
-        let wish = draw(&mut world.dice, &clusters);
-        note!(world, "user asks r{}: {}", replica.link.replica, describe(&wish));
-        wish
-    };
+        note!(world, "user asks r{}: {wish}", replica.link.replica);
+    }
     let writes = replica.writes.clone();
     let world = std::sync::Arc::clone(world);
     replica.spawn(async move {
@@ -148,21 +146,24 @@ pub(crate) fn ask(world: &SharedWorld, replica: &Replica) {
     });
 }
 
-fn describe(wish: &Wish) -> String {
-    match wish {
-        Wish::PutPackage(package) => {
-            let image = package
-                .functions
-                .first()
-                .and_then(|function| function.provision_config.container_image.as_deref());
-            let inline: Vec<_> = package.deployments.iter().map(|it| &it.target_envs).collect();
-            format!("put package {} of {image:?} inline {inline:?}", package.name)
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PutPackage(package) => {
+                let image = package
+                    .functions
+                    .first()
+                    .and_then(|function| function.provision_config.container_image.as_deref());
+                let inline: Vec<_> = package.deployments.iter().map(|it| &it.target_envs).collect();
+                write!(f, "put package {} of {image:?} inline {inline:?}", package.name)
+            }
+            Self::PutDeployment(it, verb) => write!(
+                f,
+                "{verb:?} {} of {} targets {:?} available {:?} excluded {:?}",
+                it.key, it.package_name, it.target_envs, it.available_envs, it.excluded_envs
+            ),
+            other => write!(f, "{other:?}"),
         }
-        Wish::PutDeployment(it, verb) => format!(
-            "{verb:?} {} of {} targets {:?} available {:?} excluded {:?}",
-            it.key, it.package_name, it.target_envs, it.available_envs, it.excluded_envs
-        ),
-        other => format!("{other:?}"),
     }
 }
 

@@ -1,0 +1,122 @@
+//! The plan of a story: what users do and what goes wrong, and when.
+//!
+//! It is drawn from the seed before anything happens, as data, so that a story can be told again
+//! without parts of it. What it does not say, the world's own dice decide: latencies, and which
+//! calls a fault strikes.
+
+use std::{collections::BTreeSet, fmt};
+
+use oprc_models::{cluster::features, names::ClusterName};
+
+use super::{
+    dice::Dice,
+    nemesis::{Control, Fault, KINDS},
+    users,
+};
+
+/// What an outage of hours lasts, in milliseconds.
+const HOURS: u64 = 2 * 3_600_000;
+
+/// One story, from its seed.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) seed: u64,
+    /// The clusters, and what their CRMs can do.
+    pub(crate) clusters: Vec<(ClusterName, Vec<&'static str>)>,
+    pub(crate) n_replicas: usize,
+    /// The most milliseconds that a replica's clock may run ahead of the others'.
+    pub(crate) stride: u64,
+    /// What is done, in order of time.
+    pub(crate) acts: Vec<Act>,
+    /// When users and faults stop.
+    pub(crate) end: u64,
+}
+
+/// Something that a user or the nemesis does.
+#[derive(Clone, Debug)]
+pub(crate) struct Act {
+    /// Its number in the plan as it was drawn.
+    pub(crate) number: usize,
+    pub(crate) at: u64,
+    pub(crate) what: Control,
+}
+
+impl Plan {
+    /// The plan that `seed` decides.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let clusters = draw_clusters(&mut dice);
+        let names: Vec<ClusterName> = clusters.iter().map(|(name, _)| name.clone()).collect();
+        let n_replicas = dice.index(3) + 1;
+        let stride = dice.pick(&[2, 10, 50, 200]);
+        // Some stories are short and wild, and some have an outage of hours.
+        let length = dice.pick(&[30_000, 60_000, 60_000, 120_000, 300_000]);
+        let mut acts = Vec::new();
+        for _ in 0..dice.within(8..=60) {
+            let at = dice.within(500..=length);
+            acts.push((at, Control::Ask(users::draw(&mut dice, &names))));
+        }
+        let share = dice.pick(&[0.0, 0.1, 0.2, 0.4, 0.8]);
+        let kinds: Vec<usize> = (0..KINDS).filter(|_| dice.chance(share)).collect();
+        for kind in kinds {
+            for _ in 0..dice.within(1..=3) {
+                let fault = Fault::draw(kind, &mut dice, &names, n_replicas);
+                let millis = dice.pick(&[300, 2_000, 5_000, 12_000, 40_000]);
+                acts.push((dice.within(0..=length), Control::Fault(fault, millis)));
+            }
+        }
+        let is_long = dice.chance(0.04);
+        if is_long {
+            let kind = dice.pick(&[18, 19, 20]);
+            let fault = Fault::draw(kind, &mut dice, &names, n_replicas);
+            acts.push((0, Control::Fault(fault, HOURS)));
+        }
+        acts.sort_by_key(|(at, _)| *at);
+        let acts = acts.into_iter().enumerate();
+        let acts = acts.map(|(number, (at, what))| Act { number, at, what }).collect();
+        let end = if is_long { HOURS } else { length };
+        Self { seed, clusters, n_replicas, stride, acts, end }
+    }
+
+    /// The numbers of what is done in it.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<usize> {
+        self.acts.iter().map(|act| act.number).collect()
+    }
+
+    /// The same story with nothing done but what has one of `numbers`.
+    #[must_use]
+    pub fn only(mut self, numbers: &BTreeSet<usize>) -> Self {
+        self.acts.retain(|act| numbers.contains(&act.number));
+        self
+    }
+}
+
+fn draw_clusters(dice: &mut Dice) -> Vec<(ClusterName, Vec<&'static str>)> {
+    let all = [features::WATCH, features::GENERATIONS, features::TERMS];
+    let n_clusters = dice.index(3) + 1;
+    let clusters = (0..n_clusters).map(|number| {
+        let has = match dice.index(10) {
+            0 => Vec::new(),
+            1..=3 => all[1..].to_vec(),
+            _ => all.to_vec(),
+        };
+        (users::name(&format!("c{number}")), has)
+    });
+    clusters.collect()
+}
+
+/// The story, for people: a line for each thing that is done.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, features) in &self.clusters {
+            writeln!(f, "cluster {name} has {features:?}")?;
+        }
+        writeln!(f, "replicas: {}; stride {} ms", self.n_replicas, self.stride)?;
+        for Act { number, at, what } in &self.acts {
+            writeln!(f, "{:>6}.{:03} s  #{number:<3} {what}", at / 1000, at % 1000)?;
+        }
+        write!(f, "{:>6}.{:03} s       all faults end", self.end / 1000, self.end % 1000)
+    }
+}
