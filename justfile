@@ -24,6 +24,10 @@ lint:
 ci:
     cargo xtask ci
 
+# Stories of the whole system under faults.
+simulate *args:
+    cargo xtask simulate {{args}}
+
 bench *args:
     cargo xtask bench {{args}}
 

@@ -12,7 +12,9 @@ mod error;
 mod etcd;
 mod http;
 mod images;
+mod mutations;
 mod process;
+mod simulate;
 
 use std::{
     io::{self, Write as _},
@@ -50,6 +52,8 @@ enum Command {
     Ci,
     /// Run the benchmarks
     Bench(bench::Args),
+    /// Simulate the whole system under faults, seed after seed
+    Simulate(simulate::Args),
     /// Make container images of programs built here, for docker-compose.test.yml
     Images(BuildArgs),
 }
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         Command::Lint => checks::lint(),
         Command::Ci => checks::lint().and_then(|()| checks::test(&checks::TestArgs::default())),
         Command::Bench(args) => bench::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Images(args) => images::build(args.profile()),
         Command::Build(args) => build(args.profile()),
     };

@@ -1,0 +1,168 @@
+//! Simulations, and the proof that they can see.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use crate::{
+    cargo::{self, Profile},
+    env,
+    error::{Error, Result, at, say},
+    mutations::MUTATIONS,
+};
+
+/// Seeds that a mutation has to fail within.
+const MAX_SEEDS: &str = "200";
+
+/// What is copied to build mutations from: all that the simulation is made of.
+const SOURCES: [&str; 8] = [
+    ".cargo",
+    "Cargo.lock",
+    "Cargo.toml",
+    "commons",
+    "control-plane",
+    "controllers",
+    "tests",
+    "xtask",
+];
+
+/// Which simulations to run.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Prove that the simulation can see: build it with each of a list of bugs, and have each fail
+    #[arg(long)]
+    mutations: bool,
+    /// With `--mutations`: only those whose names contain this; else: `--seeds N`, `--from S`,
+    /// `--seed X --trace`, `--cuts` and more, as `cargo xtask simulate -- --help` lists
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+/// Runs the simulations that `args` ask for.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.mutations {
+        return prove(args.rest.first().map_or("", String::as_str));
+    }
+    let program = build(env::root()?, &env::target_dir()?)?;
+    cargo::run(Command::new(program).args(&args.rest))
+}
+
+/// Builds the simulation in `folder`, optimised, into `target`; answers the program.
+fn build(folder: &Path, target: &Path) -> Result<PathBuf> {
+    let mut build = cargo::command()?;
+    build.current_dir(folder).env("CARGO_TARGET_DIR", target);
+    build.args(["build", "--quiet", "--profile", Profile::Fast.name()]);
+    build.args(["--package", "oprc-tests", "--bin", "simulate"]);
+    cargo::run(&mut build)?;
+    Ok(target.join(Profile::Fast.folder()).join("simulate"))
+}
+
+/// How a mutation fared.
+enum Fate {
+    /// It failed: at this seed, in these words.
+    Killed(String, String),
+    /// It lived through all seeds.
+    Survived,
+}
+
+/// Runs the simulation on a copy of the sources as they are, then with each mutation.
+fn prove(filter: &str) -> Result<()> {
+    let (root, target) = (env::root()?, env::target_dir()?.join("mutants"));
+    let copy = target.join("sources");
+    for source in SOURCES {
+        mirror(&root.join(source), &copy.join(source))?;
+    }
+    say!("without a mutation …");
+    if let Fate::Killed(seed, violation) = hunt(&copy, &target)? {
+        let what = format!("seed {seed} fails without any mutation: {violation}");
+        return Err(Error::Other(what));
+    }
+    let mut survivors = Vec::new();
+    say!("| mutation | failed at seed | violation | seconds |\n|---|---|---|---|");
+    for mutation in MUTATIONS.iter().filter(|mutation| mutation.name.contains(filter)) {
+        let file = copy.join(mutation.file);
+        let text = fs::read_to_string(&file).map_err(at("reading", &file))?;
+        write(&file, &mutation.apply(&text)?)?;
+        #[expect(clippy::disallowed_methods, reason = "for the person at the terminal")]
+        let began = Instant::now();
+        let fate = hunt(&copy, &target);
+        // Written anew, so that cargo sees that it is another file again.
+        write(&file, &text)?;
+        let took = began.elapsed().as_secs();
+        match fate? {
+            Fate::Killed(seed, violation) => {
+                say!("| {} | {seed} | {violation} | {took} |", mutation.name);
+            }
+            Fate::Survived => {
+                say!("| {} | none of {MAX_SEEDS} | **not seen** | {took} |", mutation.name);
+                survivors.push(mutation.name);
+            }
+        }
+    }
+    if survivors.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Other(format!("the simulation does not see: {}", survivors.join("; "))))
+}
+
+/// Builds what is in `copy` and runs it, seed after seed, until one fails.
+fn hunt(copy: &Path, target: &Path) -> Result<Fate> {
+    let program = build(copy, target)?;
+    let mut simulate = Command::new(&program);
+    simulate.args(["--seeds", MAX_SEEDS, "--no-shrink", "--quiet-mins", "10"]);
+    let output = simulate.output().map_err(at("starting", &program))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let failed =
+        text.lines().find_map(|line| line.strip_prefix("seed ")?.split_once(" violates: "));
+    match failed {
+        Some((seed, violation)) => Ok(Fate::Killed(seed.to_owned(), shorten(violation))),
+        None if output.status.success() => Ok(Fate::Survived),
+        None => Err(Error::Failed { command: cargo::describe(&simulate), status: output.status }),
+    }
+}
+
+/// So much of a violation as fits a table.
+fn shorten(violation: &str) -> String {
+    const MAX: usize = 160;
+    let text = violation.replace('|', "/");
+    if text.chars().count() <= MAX {
+        return text;
+    }
+    text.chars().take(MAX).chain(['…']).collect()
+}
+
+/// Makes `to` what `from` is. What is the same already is not written: cargo goes by the time of
+/// the last write.
+fn mirror(from: &Path, to: &Path) -> Result<()> {
+    if !from.is_dir() {
+        let text = fs::read(from).map_err(at("reading", from))?;
+        if fs::read(to).is_ok_and(|held| held == text) {
+            return Ok(());
+        }
+        return fs::write(to, text).map_err(at("writing", to));
+    }
+    fs::create_dir_all(to).map_err(at("making", to))?;
+    for held in entries(to)? {
+        if !from.join(&held).exists() {
+            let gone = to.join(held);
+            let removed =
+                if gone.is_dir() { fs::remove_dir_all(&gone) } else { fs::remove_file(&gone) };
+            removed.map_err(at("removing", &gone))?;
+        }
+    }
+    entries(from)?.iter().try_for_each(|name| mirror(&from.join(name), &to.join(name)))
+}
+
+/// The names in a folder.
+fn entries(folder: &Path) -> Result<Vec<std::ffi::OsString>> {
+    let names = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>());
+    names.map_err(at("listing", folder))
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text).map_err(at("writing", file))
+}
