@@ -42,7 +42,7 @@ pub(super) async fn keep(cache: &Cache) {
                 error
             }
         };
-        cache.position.send_if_modified(|at| std::mem::replace(&mut at.is_live, false));
+        cache.position.update(|at| at.is_live = false);
         cache.meters.live.set(0.0);
         if let Error::Compacted { asked } = error {
             tracing::warn!(revision = %asked, "revision was compacted; listing again");
@@ -85,7 +85,7 @@ async fn fill(cache: &Cache) -> Result<(), Error> {
     let changes = state.differences(&cache.state.read());
     *cache.state.write() = state;
     // The watch that makes it live is still to come.
-    cache.position.send_replace(Position { revision: Some(revision), is_live: false });
+    cache.position.update(|at| *at = Position { revision: Some(revision), is_live: false });
     cache.measure(revision);
     cache.notify(&changes);
     tracing::info!(revision = %revision, changes = changes.len(), "cache filled");
@@ -96,7 +96,7 @@ async fn fill(cache: &Cache) -> Result<(), Error> {
 async fn follow(cache: &Cache, revision: Revision) -> Result<std::convert::Infallible, Error> {
     let mut watch = cache.store.watch("", Revision(revision.0 + 1)).await?;
     let mut reached = revision;
-    cache.position.send_if_modified(|at| !std::mem::replace(&mut at.is_live, true));
+    cache.position.update(|at| at.is_live = true);
     cache.meters.live.set(1.0);
     while let Some(batch) = watch.next().await {
         let batch = batch?;
@@ -109,7 +109,7 @@ async fn follow(cache: &Cache, revision: Revision) -> Result<std::convert::Infal
             changes.extend(batch.changes.into_iter().filter_map(|change| state.apply(change)));
         }
         reached = batch.revision;
-        cache.position.send_if_modified(|at| at.revision.replace(reached) != Some(reached));
+        cache.position.update(|at| at.revision = Some(reached));
         cache.measure(reached);
         cache.notify(&changes);
     }

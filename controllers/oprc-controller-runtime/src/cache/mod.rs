@@ -15,6 +15,7 @@
 mod fill;
 mod fresh;
 mod meters;
+mod position;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -29,33 +30,24 @@ use std::{
 
 use oprc_cp_storage::{Revision, SharedStore};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::meters::Meters;
 pub use self::{
     fresh::{Freshness, Stale},
+    position::Position,
     state::{Changed, Entry, State},
 };
+use self::{meters::Meters, position::Progress};
 
 /// Called with each object that changed, after the state shows it. Must be quick and must not
 /// block: it runs in the cache's own task. By custom it adds keys to a work queue.
 pub type Trigger = Arc<dyn Fn(&Changed, &State) + Send + Sync>;
 
-/// How the cache stands to the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The revision that the state shows; `None` until it was first filled.
-    pub revision: Option<Revision>,
-    /// Whether the watch is running. While it is not, the state may be behind.
-    pub is_live: bool,
-}
-
 /// The watch cache. Shared by reference; filled and kept by [`Cache::run`].
 pub struct Cache {
     store: SharedStore,
     state: RwLock<State>,
-    position: watch::Sender<Position>,
+    position: Progress,
     triggers: Mutex<Vec<(u64, Trigger)>>,
     next_trigger: AtomicU64,
     meters: Meters,
@@ -75,11 +67,10 @@ impl Cache {
     /// An empty cache of `store`. [`Cache::run`] fills it.
     #[must_use]
     pub fn new(store: SharedStore) -> Arc<Self> {
-        let position = Position { revision: None, is_live: false };
         Arc::new(Self {
             store,
             state: RwLock::new(State::default()),
-            position: watch::Sender::new(position),
+            position: Progress::default(),
             triggers: Mutex::new(Vec::new()),
             next_trigger: AtomicU64::new(0),
             meters: Meters::new(),
@@ -95,7 +86,7 @@ impl Cache {
     /// Where the cache stands.
     #[must_use]
     pub fn position(&self) -> Position {
-        *self.position.borrow()
+        self.position.get()
     }
 
     /// Waits until the cache shows `revision` or a later one.
@@ -104,20 +95,14 @@ impl Cache {
     ///
     /// [`Behind`] after `patience`.
     pub async fn wait_for(&self, revision: Revision, patience: Duration) -> Result<(), Behind> {
-        let mut position = self.position.subscribe();
-        let reached = position.wait_for(|at| at.revision.is_some_and(|at| at >= revision));
-        match tokio::time::timeout(patience, reached).await {
-            Ok(Ok(_)) => Ok(()),
-            // The sender lives as long as `self`, so only the timeout ends up here.
-            Ok(Err(_)) | Err(_) => Err(Behind { wanted: revision, waited: patience }),
-        }
+        let reached = self.position.until(|at| at.revision >= Some(revision));
+        let reached = tokio::time::timeout(patience, reached).await;
+        reached.map_err(|_| Behind { wanted: revision, waited: patience })
     }
 
     /// Waits until the cache was filled.
     pub async fn filled(&self) {
-        let mut position = self.position.subscribe();
-        // An error would mean that the sender is gone, and it lives as long as `self`.
-        let _ = position.wait_for(|at| at.revision.is_some()).await;
+        self.position.until(|at| at.revision.is_some()).await;
     }
 
     /// Calls `trigger` with each change from now on, until the subscription is dropped (a change
