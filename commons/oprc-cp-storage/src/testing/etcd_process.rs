@@ -31,11 +31,31 @@ pub struct EtcdConfig {
     pub tls: Option<ServerTls>,
     /// Further arguments, for example `--quota-backend-bytes=…`.
     pub extra_args: Vec<String>,
+    /// The program, where it is another than the one that all tests use.
+    pub program: Option<PathBuf>,
+    /// Proxies between the nodes, one before each; empty: they speak to each other directly.
+    pub peer_proxies: Vec<PeerProxy>,
+}
+
+/// A proxy before a node, through which the others reach it.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerProxy {
+    /// Where the proxy listens.
+    pub port: u16,
+    /// Where the node is to listen.
+    pub node_port: u16,
 }
 
 impl Default for EtcdConfig {
     fn default() -> Self {
-        Self { n_nodes: 1, on_disk: false, tls: None, extra_args: Vec::new() }
+        Self {
+            n_nodes: 1,
+            on_disk: false,
+            tls: None,
+            extra_args: Vec::new(),
+            program: None,
+            peer_proxies: Vec::new(),
+        }
     }
 }
 
@@ -61,7 +81,10 @@ pub struct EtcdProcess {
 #[derive(Debug)]
 struct Node {
     client_port: u16,
+    /// Where it listens for the others.
     peer_port: u16,
+    /// Where the others find it.
+    advertised_port: u16,
     child: Option<Child>,
 }
 
@@ -147,6 +170,23 @@ impl EtcdProcess {
         assert!(serves == Ok(true), "etcd does not start again: {}", self.log(index).display());
     }
 
+    /// Kills all nodes at once, as a power cut would, and starts them again on their data.
+    ///
+    /// # Panics
+    ///
+    /// When they do not serve again.
+    pub async fn restart_all(&mut self) {
+        for index in 0..self.nodes.len() {
+            self.kill(index);
+        }
+        for index in 0..self.nodes.len() {
+            fs::remove_file(self.log(index)).expect("the node has run, so it has a log");
+            self.spawn(index);
+        }
+        let serve = timeout(START_TIMEOUT, self.serve()).await;
+        assert!(serve == Ok(true), "etcd does not start again: {}", self.dir.path().display());
+    }
+
     /// Stops node `index` where it stands (SIGSTOP): connections stay, answers do not come.
     pub fn pause(&self, index: usize) {
         self.signal(index, "STOP");
@@ -164,8 +204,13 @@ impl EtcdProcess {
             false => TempDir::with_prefix_in("oprc-etcd-", shm),
         };
         let ports = free_ports(2 * config.n_nodes);
-        let node = |ports: &[u16]| Node { client_port: ports[0], peer_port: ports[1], child: None };
-        let nodes = ports.chunks_exact(2).map(node).collect();
+        let node = |(index, ports): (usize, &[u16])| {
+            let direct = PeerProxy { port: ports[1], node_port: ports[1] };
+            let proxy = config.peer_proxies.get(index).copied().unwrap_or(direct);
+            let (peer_port, advertised_port) = (proxy.node_port, proxy.port);
+            Node { client_port: ports[0], peer_port, advertised_port, child: None }
+        };
+        let nodes = ports.chunks_exact(2).enumerate().map(node).collect();
         Self { config, dir: dir.expect("a temporary directory"), nodes }
     }
 
@@ -179,19 +224,22 @@ impl EtcdProcess {
     }
 
     fn spawn(&mut self, index: usize) {
-        let peer_url = |node: &Node| format!("http://127.0.0.1:{}", node.peer_port);
+        let peer_url = |port: u16| format!("http://127.0.0.1:{port}");
         let peers = self.nodes.iter().enumerate();
-        let cluster: Vec<String> = peers.map(|(i, n)| format!("node{i}={}", peer_url(n))).collect();
+        let peer =
+            |(i, node): (usize, &Node)| format!("node{i}={}", peer_url(node.advertised_port));
+        let cluster: Vec<String> = peers.map(peer).collect();
         let node = &self.nodes[index];
         let data = self.dir.path().join(format!("node{index}"));
-        let mut command = Command::new(binary());
+        let program = self.config.program.clone().unwrap_or_else(binary);
+        let mut command = Command::new(program);
         command
             .arg(format!("--name=node{index}"))
             .arg(format!("--data-dir={}", data.display()))
             .arg(format!("--listen-client-urls={}", self.url(node.client_port)))
             .arg(format!("--advertise-client-urls={}", self.url(node.client_port)))
-            .arg(format!("--listen-peer-urls={}", peer_url(node)))
-            .arg(format!("--initial-advertise-peer-urls={}", peer_url(node)))
+            .arg(format!("--listen-peer-urls={}", peer_url(node.peer_port)))
+            .arg(format!("--initial-advertise-peer-urls={}", peer_url(node.advertised_port)))
             .arg(format!("--initial-cluster={}", cluster.join(",")))
             .arg(format!("--initial-cluster-token={}", self.dir.path().display()))
             .args(["--logger=zap", "--heartbeat-interval=50", "--election-timeout=500"])

@@ -3,4 +3,4 @@
 pub mod conformance;
 mod etcd_process;
 
-pub use self::etcd_process::{EtcdConfig, EtcdProcess, ServerTls};
+pub use self::etcd_process::{EtcdConfig, EtcdProcess, PeerProxy, ServerTls};
