@@ -121,21 +121,30 @@ fn check_damage(good: &[u8], damage: impl FnOnce(&mut Vec<u8>), want_refused: bo
         }
         Err(err) => {
             assert!(fs::read(&path).unwrap() == bytes, "the file was touched");
-            assert!(err.to_string().contains("store.db"), "{err}");
-            err.to_string()
+            let message = err.to_string();
+            assert!(message.contains("store.db"), "it names the file: {message}");
+            let says_what_to_do = ["from a backup", "check the configured path"];
+            assert!(says_what_to_do.iter().any(|advice| message.contains(advice)), "{message}");
+            message
         }
     }
 }
 
 /// A file with forty keys.
 async fn good_file() -> Vec<u8> {
+    good_files().await.0
+}
+
+/// A file with forty keys that was closed, and the same as a process leaves it that is killed.
+async fn good_files() -> (Vec<u8>, Vec<u8>) {
     let (_dir, path) = temp();
     let store: SharedStore = Arc::new(EmbeddedStore::open(&path).unwrap());
     for n in 0..40 {
         create(&store, &format!("{n:02}"), vec![b'x'; 500]).await;
     }
+    let open = fs::read(&path).unwrap();
     drop(store);
-    fs::read(&path).unwrap()
+    (fs::read(&path).unwrap(), open)
 }
 
 #[tokio::test]
@@ -162,14 +171,33 @@ async fn damaged_and_foreign_files_are_refused_and_left_alone() {
 /// Flips bytes all over the file: never a panic, never less than everything.
 #[tokio::test]
 async fn a_flipped_byte_anywhere_is_noticed_or_harmless() {
-    let good = good_file().await;
-    let mut random = fastrand::Rng::with_seed(7);
-    for _ in 0..60 {
-        let at = random.usize(..good.len());
-        check_damage(&good, |bytes| bytes[at] ^= 1 << random.u8(..8), false);
+    let (closed, open) = good_files().await;
+    for (good, seed) in [(closed, 7), (open, 8)] {
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..60 {
+            let at = random.usize(..good.len());
+            check_damage(&good, |bytes| bytes[at] ^= 1 << random.u8(..8), false);
+        }
+        for at in (0..640).step_by(7) {
+            check_damage(&good, |bytes| bytes[at] ^= 0x10, false);
+        }
     }
-    for at in (0..640).step_by(7) {
-        check_damage(&good, |bytes| bytes[at] ^= 0x10, false);
+}
+
+/// Cuts the file at random lengths, which may leave room that was not in use, or a file that looks
+/// like one that was cut short while it was written.
+#[tokio::test]
+async fn a_file_cut_anywhere_is_refused_or_complete() {
+    let (closed, open) = good_files().await;
+    for (good, seed) in [(closed, 7), (open, 8)] {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut n_refused = 0;
+        for _ in 0..100 {
+            let keep = random.usize(..good.len());
+            let message = check_damage(&good, |bytes| bytes.truncate(keep), false);
+            n_refused += usize::from(!message.is_empty());
+        }
+        assert!(n_refused > 0, "no cut was noticed");
     }
 }
 
@@ -277,20 +305,36 @@ impl Drop for Unmount {
 /// Names the file that a child process of [`kill_minus_nine`] writes to.
 const CHILD_PATH: &str = "OPRC_TEST_EMBEDDED_CHILD";
 
-/// Not a test: the child. Writes for ever, and prints each key once it is acknowledged.
+/// How often the child is killed.
+const N_LIVES: usize = 200;
+
+/// Keys of each of the child's writers: few, so that the file stays small for all its lives.
+const N_CHILD_KEYS: usize = 16;
+const N_CHILD_WRITERS: usize = 8;
+
+/// Not a test: the child. Writes for ever, and prints what it is about to do, and what it was told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_writes_until_killed() {
     let Some(path) = env::var_os(CHILD_PATH) else { return };
     let store: SharedStore = Arc::new(EmbeddedStore::open(path).unwrap());
-    let start = store.head().await.unwrap();
-    let writers = (0..8).map(|writer| {
+    let writers = (0..N_CHILD_WRITERS).map(|writer| {
         let store = Arc::clone(&store);
         async move {
-            for n in 0.. {
-                let key = format!("{start}-{writer}-{n}");
-                let revision = create(&store, &key, vec![b'v'; 200 * writer]).await;
-                let line = format!("acknowledged {key} {revision}\n");
-                std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
+            let mut random = fastrand::Rng::new();
+            loop {
+                let key = format!("{writer}/{}", random.usize(..N_CHILD_KEYS));
+                let found = store.get(&key).await.unwrap().map(|kv| kv.mod_revision);
+                let precondition = found.map_or(Precondition::Absent, Precondition::At);
+                let is_deleted = found.is_some() && random.u8(..4) == 0;
+                let write = match is_deleted {
+                    true => Write { key: key.clone(), precondition, op: Op::Delete },
+                    false => put(&key, precondition, format!("{key}{}", "v".repeat(200 * writer))),
+                };
+                let what = if is_deleted { "delete" } else { "write" };
+                let say = |line: String| std::io::stdout().lock().write_all(line.as_bytes());
+                say(format!("trying {what} {key} .\n")).unwrap();
+                let revision = store.txn(txn([write])).await.unwrap();
+                say(format!("done {what} {key} {revision} .\n")).unwrap();
             }
         }
     });
@@ -307,42 +351,90 @@ fn spawn_child(path: &Path) -> Child {
         .unwrap()
 }
 
-/// Kills a writing process again and again: what it was told is there, and nothing is half there.
+/// What writing processes have said.
+#[derive(Default)]
+struct Told {
+    /// Of each key: the revision it was written at; `None` once it was deleted.
+    keys: BTreeMap<String, Option<Revision>>,
+    /// Of each writer: the key that it was last about to write or delete, and of which no more was
+    /// heard.
+    under_way: BTreeMap<String, String>,
+    n_acknowledged: usize,
+}
+
+impl Told {
+    fn hear(&mut self, line: &str) {
+        // The test harness may have said something before, and the last line may be cut short.
+        let words: Vec<&str> = line.split(' ').collect();
+        let Some(start) = words.iter().position(|word| ["trying", "done"].contains(word)) else {
+            return;
+        };
+        let writer = |key: &str| key.split('/').next().unwrap_or_default().to_owned();
+        match words[start..] {
+            ["trying", _, key, "."] => drop(self.under_way.insert(writer(key), key.to_owned())),
+            ["done", what, key, revision, "."] => {
+                let revision = Revision(revision.parse().unwrap());
+                self.under_way.remove(&writer(key));
+                self.keys.insert(key.to_owned(), (what == "write").then_some(revision));
+                self.n_acknowledged += 1;
+            }
+            _ => (),
+        }
+    }
+
+    /// Compares with what is stored, which is what is known from then on.
+    fn check(&mut self, stored: BTreeMap<String, Revision>, life: usize) {
+        let keys: std::collections::BTreeSet<&String> =
+            self.keys.keys().chain(stored.keys()).collect();
+        for key in keys {
+            let told = self.keys.get(key).copied().flatten();
+            let found = stored.get(key).copied();
+            // Nobody was told of it: it may have landed, or not.
+            let is_under_way = self.under_way.values().any(|it| it == key);
+            let is_later = found.is_none_or(|found| told.is_none_or(|told| found > told));
+            assert!(
+                found == told || is_under_way && is_later,
+                "{key} in life {life}: told {told:?}, found {found:?}"
+            );
+        }
+        self.keys = stored.into_iter().map(|(key, revision)| (key, Some(revision))).collect();
+        self.under_way.clear();
+    }
+}
+
+/// Kills a writing process again and again, at any moment of its life: what it was told is there,
+/// and nothing is half there.
 #[tokio::test]
 async fn kill_minus_nine() {
-    let (_dir, path) = temp();
-    let mut acknowledged: BTreeMap<String, Revision> = BTreeMap::new();
-    for round in 1..=6 {
+    // What a killed process wrote is the system's to keep, on a disk or not.
+    let shm = Path::new("/dev/shm");
+    let dir = if shm.is_dir() { TempDir::new_in(shm) } else { TempDir::new() }.unwrap();
+    let path = dir.path().join("store.db");
+    let mut told = Told::default();
+    let mut random = fastrand::Rng::with_seed(3);
+    for life in 1..=N_LIVES {
         let mut child = spawn_child(&path);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut note = |line: &str| {
-            let mut words = line.split(' ').skip_while(|word| !word.ends_with("acknowledged"));
-            if let (Some(_), Some(key), Some(revision)) = (words.next(), words.next(), words.next())
-            {
-                acknowledged.insert(key.to_owned(), Revision(revision.parse().unwrap_or(0)));
-            }
-        };
-        for _ in 0..60 * round {
-            note(&lines.next().expect("the child writes").unwrap());
+        // Some lives end before anything is said: while the file is made, opened, or repaired.
+        let n_lines = if life % 4 == 0 { 0 } else { random.usize(1..100) };
+        for _ in 0..n_lines {
+            told.hear(&lines.next().expect("the child writes").unwrap());
         }
+        tokio::time::sleep(std::time::Duration::from_micros(random.u64(..20_000))).await;
         child.kill().unwrap();
         child.wait().unwrap();
-        // What it still had said before it died. The last line may be cut short.
-        let rest: Vec<String> = lines.map_while(Result::ok).collect();
-        rest.iter().rev().skip(1).for_each(|line| note(line));
-
-        // A few lines are the test harness's.
-        assert!(acknowledged.len() >= 50 * round, "the child was not heard");
+        // What it still had said before it died.
+        lines.map_while(Result::ok).for_each(|line| told.hear(&line));
 
         let store: SharedStore = Arc::new(EmbeddedStore::open(&path).unwrap());
         let (items, head) = list_all(&store, "", 10_000).await;
-        let found: BTreeMap<&str, Revision> =
-            items.iter().map(|kv| (kv.key.as_str(), kv.mod_revision)).collect();
-        for (key, revision) in &acknowledged {
-            assert_eq!(found.get(key.as_str()), Some(revision), "{key} in round {round}");
+        for kv in &items {
+            assert!(kv.mod_revision <= head);
+            assert!(kv.value.starts_with(kv.key.as_bytes()), "{} in life {life}", kv.key);
         }
-        assert!(items.iter().all(|kv| kv.mod_revision <= head));
+        told.check(items.into_iter().map(|kv| (kv.key, kv.mod_revision)).collect(), life);
     }
+    assert!(told.n_acknowledged > 20 * N_LIVES, "hardly heard: {}", told.n_acknowledged);
 }
 
 /// What landed although the write failed is published when that is found out.
