@@ -56,11 +56,14 @@ fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
         // What is built or stored is not ours; `.git` holds what once was.
-        let is_skipped = name == ".git" || name.starts_with("target") || name.ends_with("-data");
+        let is_skipped = name == ".git"
+            || path.is_dir() && (name.starts_with("target") || name.ends_with("-data"));
+        // In a worktree `.git` is a file.
+        if is_skipped {
+            continue;
+        }
         if path.is_dir() {
-            if !is_skipped {
-                walk(&path, paths);
-            }
+            walk(&path, paths);
         } else {
             paths.push(path);
         }
