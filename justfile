@@ -31,6 +31,10 @@ simulate *args:
 bench *args:
     cargo xtask bench {{args}}
 
+# The real thing, broken under load.
+faults *args:
+    cargo xtask faults {{args}}
+
 # Images of programs built here, and a cluster of them.
 images *args:
     cargo xtask images {{args}}

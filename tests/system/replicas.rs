@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Backend, QUIET, World, eventually, eventually_within};
+use crate::support::{self, Backend, LEADER_KEY, QUIET, World, eventually, eventually_within};
 
-const KEY: &str = "/oaas/pm/leader/pm";
 const BOTH: &[&str] = &["edge-1", "edge-2"];
 /// What a lease lives without being renewed; its default.
 const LEASE: Duration = Duration::from_secs(5);
@@ -24,14 +22,8 @@ async fn two_replicas() -> World {
 
 /// Which replica leads, and its term; `None`: nobody.
 async fn leader(world: &World) -> Option<(usize, i64)> {
-    let mut etcd = world.etcd_client().await;
-    let found = etcd.get(KEY, None).await.unwrap();
-    let holder = found.kvs().first()?;
-    let value: Value = serde_json::from_slice(holder.value()).unwrap();
-    let id = value["id"].as_str().unwrap();
-    let addr = |index: usize| world.pms[index].api.url.trim_start_matches("http://");
-    let index = (0..world.pms.len()).find(|&i| id.starts_with(&format!("{}/", addr(i))));
-    Some((index.unwrap(), holder.create_revision()))
+    let apis = world.pms.iter().map(|pm| &pm.api);
+    support::leader(&mut world.etcd_client().await, apis).await
 }
 
 /// Waits until a term after `term` has begun, for at most `limit`; answers who leads, the term, and
@@ -40,7 +32,7 @@ async fn successor(world: &World, term: i64, limit: Duration) -> (usize, i64, Du
     let began = Instant::now();
     let mut etcd = world.etcd_client().await;
     loop {
-        let found = etcd.get(KEY, None).await.unwrap();
+        let found = etcd.get(LEADER_KEY, None).await.unwrap();
         if found.kvs().first().is_some_and(|holder| holder.create_revision() > term) {
             break;
         }
@@ -58,7 +50,7 @@ async fn both_serve_reads_and_writes() {
     let (first, second) = (&world.pms[0].api, &world.pms[1].api);
     for (i, (writer, reader)) in [(first, second), (second, first)].into_iter().enumerate() {
         let key = format!("cart-{i}");
-        let document = crate::support::document(&key, BOTH);
+        let document = support::document(&key, BOTH);
         let written = writer.put(&format!("/api/v1/deployments/{key}"), &document).await;
         assert_eq!(written.status, 201, "{written:?}");
         // At once, and by the other: reads are linearizable.
@@ -72,7 +64,7 @@ async fn both_serve_reads_and_writes() {
 }
 
 /// What a replica says of whether it leads: 1, or 0.
-async fn metric(api: &crate::support::Api) -> f64 {
+async fn metric(api: &support::Api) -> f64 {
     let text = api.get("/metrics").await.body;
     let mut lines = text.as_str().unwrap().lines();
     let line = lines.rfind(|line| line.starts_with("oprc_pm_leader_state"));
@@ -90,7 +82,7 @@ async fn a_killed_leader_is_replaced_within_its_lease_and_a_second() {
     eprintln!("after a kill the other leads within {took:?}");
     assert_ne!(next, index);
     let path = "/api/v1/deployments/late";
-    let late = crate::support::document("late", BOTH);
+    let late = support::document("late", BOTH);
     world.pms[next].api.put(path, &late).await;
     world.pms.remove(index);
     world.runs_on("late", BOTH).await;
@@ -130,7 +122,7 @@ async fn a_leader_that_wakes_after_its_lease_changes_nothing() {
     // In the middle of work: calls under way, transactions under way.
     for i in 0..N {
         let key = format!("cart-{i}");
-        let document = crate::support::document(&key, BOTH);
+        let document = support::document(&key, BOTH);
         world.pms[other].api.put(&format!("/api/v1/deployments/{key}"), &document).await;
     }
     let n_before = world.cluster("edge-1").effects().len();
@@ -163,7 +155,7 @@ async fn a_leader_that_wakes_after_its_lease_changes_nothing() {
     let after = [world.cluster("edge-1").records().await, world.cluster("edge-2").records().await];
     assert_eq!(held, after, "it changed what a cluster holds");
     for cluster in world.clusters.values() {
-        let terms: Vec<_> = cluster.effects().iter().map(crate::support::Effect::term).collect();
+        let terms: Vec<_> = cluster.effects().iter().map(support::Effect::term).collect();
         assert!(terms.is_sorted(), "an effect of an older term after one of a newer: {terms:?}");
         assert_eq!(terms.last().copied(), u64::try_from(new_term).ok());
     }

@@ -6,7 +6,7 @@ use crate::{
     cargo::{self, Profile},
     env,
     error::{Result, say},
-    etcd,
+    etcd, extras,
 };
 
 /// Which tests to run.
@@ -23,6 +23,7 @@ pub(crate) struct TestArgs {
 /// Fetches what tests need and says what a plain `cargo build` needs.
 pub(crate) fn setup() -> Result<()> {
     say!("etcd for the tests: {}", etcd::ensure()?.display());
+    extras::fetch()?;
     let protoc = cargo::protoc()?;
     say!("protoc: {}", protoc.display());
     if env::find_program("protoc").is_none() {
@@ -41,6 +42,7 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
         if args.package.is_empty() { build_all()? } else { cargo::build_programs(Profile::Dev)? };
     let mut test = cargo::command()?;
     test.arg("test").env("OPRC_TEST_ETCD", etcd).env("OPRC_TEST_BIN_DIR", programs);
+    extras::give(&mut test)?;
     if args.package.is_empty() {
         test.arg("--workspace");
     }
@@ -57,7 +59,7 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
 ///
 /// With one command: asked for apart, tests and programs would be given libraries with different
 /// features, and everything would be built twice.
-fn build_all() -> Result<PathBuf> {
+pub(crate) fn build_all() -> Result<PathBuf> {
     cargo::run(cargo::command()?.args(["build", "--workspace", "--bins", "--tests"]))?;
     Ok(env::target_dir()?.join(Profile::Dev.folder()))
 }

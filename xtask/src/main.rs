@@ -10,9 +10,12 @@ mod demo;
 mod env;
 mod error;
 mod etcd;
+mod extras;
+mod faults;
 mod http;
 mod images;
 mod mutations;
+mod packages;
 mod process;
 mod simulate;
 
@@ -54,6 +57,8 @@ enum Command {
     Bench(bench::Args),
     /// Simulate the whole system under faults, seed after seed
     Simulate(simulate::Args),
+    /// Break the real thing while it is under load, and measure how it recovers
+    Faults(faults::Args),
     /// Make container images of programs built here, for docker-compose.test.yml
     Images(BuildArgs),
 }
@@ -81,6 +86,7 @@ fn main() -> ExitCode {
         Command::Ci => checks::lint().and_then(|()| checks::test(&checks::TestArgs::default())),
         Command::Bench(args) => bench::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Images(args) => images::build(args.profile()),
         Command::Build(args) => build(args.profile()),
     };

@@ -2,14 +2,16 @@
 
 mod cluster;
 mod http;
+mod leader;
 mod process;
 mod proxy;
 mod wait;
-mod world;
+pub(crate) mod world;
 
 pub(crate) use self::{
     cluster::Cluster,
     http::{Answer, Api, check_problem},
+    leader::{LEADER_KEY, leader},
     process::{Process, run},
     proxy::{Effect, Mode, Proxy},
     wait::{PATIENCE, eventually, eventually_within},

@@ -1,0 +1,194 @@
+//! What clients asked of one document and were told: the words of a history, and what they mean.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::linearizable::{self, Interval};
+use crate::support::Answer;
+
+/// What tells one spec from another: each new one has its own.
+pub(crate) type Mark = u64;
+
+/// The revision of a spec, as in its entity tag.
+pub(crate) type Tag = u64;
+
+/// What is asked of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// POST.
+    Create(Mark),
+    /// PUT.
+    Put(Mark),
+    /// PUT with `If-Match: tag`, which was read together with the mark `read`.
+    Replace {
+        mark: Mark,
+        read: Mark,
+        tag: Tag,
+    },
+    Delete,
+    Read,
+}
+
+/// What is answered. A document whose deletion was asked for counts as gone: when its removal is
+/// seen is not the client's doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// 201.
+    Created(Tag),
+    /// 200.
+    Written(Tag),
+    /// 409: there is another.
+    Exists,
+    /// 412.
+    Mismatch,
+    /// 202: the deletion is asked for.
+    Deleted,
+    /// 404 to a deletion.
+    Missing,
+    Found(Mark, Tag),
+    /// 404 to a read, or a document that is being deleted.
+    Gone,
+    /// Nobody knows whether it was done.
+    Unknown,
+    /// It was not done, and the answer says so.
+    NotDone,
+}
+
+/// One call and its reply.
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    pub(crate) key: String,
+    pub(crate) call: Call,
+    pub(crate) reply: Reply,
+    pub(crate) invoked: Instant,
+    pub(crate) returned: Instant,
+}
+
+impl Operation {
+    /// The revision that it says that it has written, unless that was there before.
+    pub(crate) fn tag(&self) -> Option<Tag> {
+        match self.reply {
+            Reply::Created(tag) | Reply::Written(tag) => Some(tag),
+            _ => None,
+        }
+    }
+}
+
+impl Reply {
+    /// Reads the meaning off an answer; `Err` when there is none that the API promises.
+    pub(crate) fn of(call: Call, answer: &Answer) -> Result<Self, String> {
+        let body = &answer.body;
+        let code = body["code"].as_str().unwrap_or_default();
+        let is_read = call == Call::Read;
+        let tag = || body["meta"]["resource_version"].as_str().and_then(|tag| tag.parse().ok());
+        let reply = match (answer.status.as_u16(), code) {
+            (200, _) if is_read && body["meta"]["deletion_requested_at"].is_string() => {
+                Some(Self::Gone)
+            }
+            (200, _) if is_read => mark(body).zip(tag()).map(|(mark, tag)| Self::Found(mark, tag)),
+            (404, "not_found") if is_read => Some(Self::Gone),
+            (404, "not_found") if call == Call::Delete => Some(Self::Missing),
+            (201, _) => tag().map(Self::Created),
+            (200, _) => tag().map(Self::Written),
+            (202, _) => Some(Self::Deleted),
+            (409, "already_exists") => Some(Self::Exists),
+            (412, "precondition_failed") => Some(Self::Mismatch),
+            (409, "conflict") | (429, "too_many_requests") | (503, "unavailable" | "not_ready") => {
+                Some(Self::NotDone)
+            }
+            (503, "maybe_done" | "timeout") | (507, "store_full") if is_read => Some(Self::NotDone),
+            (503, "maybe_done" | "timeout") | (507, "store_full") => Some(Self::Unknown),
+            _ => None,
+        };
+        reply.ok_or_else(|| format!("{call:?} is answered {answer:?}"))
+    }
+}
+
+/// The mark of a document.
+fn mark(document: &Value) -> Option<Mark> {
+    document["labels"]["mark"].as_str()?.parse().ok()
+}
+
+/// A document at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Document {
+    Gone,
+    /// The tag is not known while only unanswered writes can have written it.
+    There(Mark, Option<Tag>),
+}
+
+/// The state after an operation on `document`; `None` if its reply does not fit.
+pub(crate) fn step(document: &Document, (call, reply): &(Call, Reply)) -> Option<Document> {
+    use Document::{Gone, There};
+    let written = |mark: Mark, tag: Tag| Some(There(mark, Some(tag)));
+    // What is there may be what was read as (mark, tag).
+    let is = |mark: Mark, tag: Tag| match *document {
+        Gone => false,
+        There(there, None) => there == mark,
+        There(there, Some(known)) => there == mark && known == tag,
+    };
+    // What is there may be something else.
+    let is_other = |mark: Mark, tag: Tag| match *document {
+        Gone | There(_, None) => true,
+        There(..) => !is(mark, tag),
+    };
+    match (*call, *reply, *document) {
+        (Call::Create(mark) | Call::Put(mark), Reply::Created(tag), Gone) => written(mark, tag),
+        // The same again changes nothing, and another is a change for PUT alone.
+        (Call::Create(mark) | Call::Put(mark), Reply::Written(tag), There(there, _))
+            if there == mark =>
+        {
+            is(mark, tag).then_some(There(mark, Some(tag)))
+        }
+        (Call::Put(mark), Reply::Written(tag), There(..)) => written(mark, tag),
+        (Call::Create(mark), Reply::Exists, There(there, _)) => {
+            (there != mark).then_some(*document)
+        }
+        (Call::Replace { mark, read, tag }, Reply::Written(new), There(..)) => {
+            if is(read, tag) {
+                written(mark, new)
+            } else {
+                None
+            }
+        }
+        (Call::Replace { read, tag, .. }, Reply::Mismatch, _) => {
+            is_other(read, tag).then_some(*document)
+        }
+        (Call::Delete, Reply::Deleted, _) => Some(Gone),
+        (Call::Delete, Reply::Missing, Gone) | (Call::Read, Reply::Gone, Gone) => Some(Gone),
+        (Call::Read, Reply::Found(mark, tag), There(..)) => {
+            is(mark, tag).then_some(There(mark, Some(tag)))
+        }
+        // Without an answer: what it does where it has an effect.
+        (Call::Create(mark), Reply::Unknown, Gone) => Some(There(mark, None)),
+        (Call::Put(mark), Reply::Unknown, There(there, _)) if there == mark => Some(*document),
+        (Call::Put(mark), Reply::Unknown, _) => Some(There(mark, None)),
+        (Call::Replace { mark, read, tag }, Reply::Unknown, _) if is(read, tag) => {
+            Some(There(mark, None))
+        }
+        (Call::Create(_) | Call::Replace { .. }, Reply::Unknown, _) => Some(*document),
+        (Call::Delete, Reply::Unknown, _) => Some(Gone),
+        _ => None,
+    }
+}
+
+/// Checks that each document's part of `history` can be explained, from nothing on.
+///
+/// # Errors
+///
+/// The document that cannot, and where its explanation ends.
+pub(crate) fn check(history: &[Operation]) -> Result<(), String> {
+    let mut by_key: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for it in history.iter().filter(|it| it.reply != Reply::NotDone) {
+        let returned = (it.reply != Reply::Unknown).then_some(it.returned);
+        let interval = Interval { operation: (it.call, it.reply), invoked: it.invoked, returned };
+        by_key.entry(&it.key).or_default().push(interval);
+    }
+    for (key, history) in by_key {
+        linearizable::check(Document::Gone, history, step)
+            .map_err(|reason| format!("the history of {key} is not linearizable: {reason}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,23 @@
+//! Who leads, as the store has it.
+
+use etcd_client::Client;
+use serde_json::Value;
+
+use super::Api;
+
+/// The election key of Package Managers with the usual prefix.
+pub(crate) const LEADER_KEY: &str = "/oaas/pm/leader/pm";
+
+/// Which of `apis` is the leader's, and its term; `None`: nobody leads.
+pub(crate) async fn leader<'a>(
+    etcd: &mut Client,
+    apis: impl IntoIterator<Item = &'a Api>,
+) -> Option<(usize, i64)> {
+    let found = etcd.get(LEADER_KEY, None).await.unwrap();
+    let holder = found.kvs().first()?;
+    let value: Value = serde_json::from_slice(holder.value()).unwrap();
+    let id = value["id"].as_str().unwrap();
+    let is_of = |api: &Api| id.starts_with(&format!("{}/", api.url.trim_start_matches("http://")));
+    let index = apis.into_iter().position(is_of);
+    Some((index.unwrap(), holder.create_revision()))
+}

