@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, env, fs, io::Write as _, path::PathBuf, time::Duration};
 
 use futures::future::BoxFuture;
+use oprc_cp_storage::testing::EtcdProcess;
 use tempfile::TempDir;
 use tokio::{
     sync::Semaphore,
@@ -95,24 +96,17 @@ fn small_disk() -> Option<Setup> {
     Some(Setup { backend: Backend::Embedded, disk: Disk::Small, ..usual() })
 }
 
-/// On the etcd that `OPRC_TEST_NEWER_ETCD` names.
 fn newer() -> Option<Setup> {
-    let program = named_in("OPRC_TEST_NEWER_ETCD", "a newer etcd")?;
-    Some(Setup { etcd: Some(program), ..usual() })
+    Some(Setup { etcd: Some(EtcdProcess::newer()?), ..usual() })
 }
 
 /// With the library that `OPRC_TEST_FAKETIME` names.
 fn clock() -> Option<Setup> {
-    let library = named_in("OPRC_TEST_FAKETIME", "libfaketime")?;
-    Some(Setup { clock: Some(library), ..usual() })
-}
-
-fn named_in(variable: &str, what: &str) -> Option<PathBuf> {
-    let named = env::var_os(variable).map(PathBuf::from);
-    if named.is_none() {
-        eprintln!("skipped: {variable} names no {what}; `cargo xtask setup` fetches one");
+    let library = env::var_os("OPRC_TEST_FAKETIME").map(PathBuf::from);
+    if library.is_none() {
+        eprintln!("skipped: OPRC_TEST_FAKETIME names no libfaketime");
     }
-    named
+    Some(Setup { clock: Some(library?), ..usual() })
 }
 
 async fn run(name: &str, setup: Option<Setup>, strike: Strike) {

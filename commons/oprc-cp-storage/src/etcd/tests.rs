@@ -68,6 +68,17 @@ async fn end_of(watch: &mut Watch) -> Error {
 #[tokio::test]
 async fn conforms() {
     let Some(etcd) = EtcdProcess::single().await else { return };
+    check_conformance(&etcd).await;
+}
+
+#[tokio::test]
+async fn conforms_on_a_newer_etcd() {
+    let Some(program) = EtcdProcess::newer() else { return };
+    let config = EtcdConfig { program: Some(program), ..EtcdConfig::default() };
+    check_conformance(&EtcdProcess::start(config).await).await;
+}
+
+async fn check_conformance(etcd: &EtcdProcess) {
     let options = EtcdOptions::new(etcd.endpoints(), "/oaas/pm");
     let store = EtcdStore::connect(options).await.unwrap();
     let compacted = store.clone();
@@ -325,11 +336,22 @@ impl Pki {
 
 #[tokio::test]
 async fn tls_users_and_tokens() {
+    check_tls_users_and_tokens(EtcdConfig::default()).await;
+}
+
+#[tokio::test]
+async fn tls_users_and_tokens_on_a_newer_etcd() {
+    let Some(program) = EtcdProcess::newer() else { return };
+    let config = EtcdConfig { program: Some(program), ..EtcdConfig::default() };
+    check_tls_users_and_tokens(config).await;
+}
+
+async fn check_tls_users_and_tokens(config: EtcdConfig) {
     let pki = Pki::new();
     let config = EtcdConfig {
         tls: Some(pki.server()),
         extra_args: vec!["--auth-token-ttl=1".to_owned()],
-        ..EtcdConfig::default()
+        ..config
     };
     let Some(etcd) = EtcdProcess::start_if_available(config).await else { return };
     let open: SharedStore = Arc::new(EtcdStore::connect(pki.options(&etcd)).await.unwrap());

@@ -37,9 +37,12 @@ pub(super) async fn watch(inner: Arc<Inner>, prefix: &str, from: Revision) -> Re
     if from > now.next() {
         return Err(Error::Compacted { asked: from });
     }
-    // A token that has expired since the connection was made is told only after the start.
+    // A token that has expired since the connection was made is told only after the start, and by
+    // etcd 3.5.1 as a lack of permission. With a new connection there is a new token.
     let (used, stream) = match start(&inner, prefix, from).await {
-        Err(Failure::TokenStale(_)) => start(&inner, prefix, from).await,
+        Err(Failure::TokenStale(_) | Failure::Final(Error::Refused { .. })) => {
+            start(&inner, prefix, from).await
+        }
         started => started,
     }
     .map_err(Failure::into_error)?;

@@ -97,6 +97,18 @@ impl EtcdProcess {
         version.is_ok_and(|status| status.success())
     }
 
+    /// Another, newer etcd, where `OPRC_TEST_NEWER_ETCD` names one; `None`, with a line on standard
+    /// error, where it does not.
+    #[must_use]
+    #[expect(clippy::print_stderr, reason = "a test that skips itself says so")]
+    pub fn newer() -> Option<PathBuf> {
+        let named = env::var_os("OPRC_TEST_NEWER_ETCD").map(PathBuf::from);
+        if named.is_none() {
+            eprintln!("skipped: OPRC_TEST_NEWER_ETCD names no newer etcd");
+        }
+        named
+    }
+
     /// One node; `None`, with a line on standard error, when there is no etcd to start.
     ///
     /// # Panics
