@@ -1,6 +1,6 @@
 //! The ring keeps turning when a CRM does not do as it is told.
 
-use oprc_models::{names::ClusterName, record::RunCondition};
+use oprc_models::{condition, names::ClusterName, record::RunCondition};
 
 use super::{
     World,
@@ -60,6 +60,47 @@ async fn orphan_is_deleted_and_stranger_is_left_alone() {
     let state = world.cache.read();
     assert_eq!(state.cluster_statuses["east"].value.unmanaged_records, 1);
     assert!(!state.records["east"]["stranger-1"].value.managed);
+}
+
+/// B12: a cluster that holds much of ours of which the store knows nothing is not emptied; once the
+/// units that are wanted are the most, the rest goes.
+#[tokio::test(start_paused = true)]
+async fn many_orphans_are_held_until_most_units_are_wanted() {
+    let east = SimulatedCrm::new("east", ALL);
+    let world = World::start(std::slice::from_ref(&east)).await;
+    world.put_package(1, "shop:1").await;
+    world.put_deployment("u1", 1, &["east"]).await;
+    world.running("shop.cart", 1).await;
+    let unit = world.cache.read().units["shop.cart"]["east"].value.unit.clone();
+    let cluster: ClusterName = "east".parse().unwrap();
+    let orphans: Vec<String> = (0..8).map(|n| format!("orphan-{n}")).collect();
+    let n_orphans = |east: &SimulatedCrm| {
+        let records = &east.inner.lock().records;
+        orphans.iter().filter(|id| records.contains_key(id.as_str())).count()
+    };
+    for id in &orphans {
+        let mut record = record_of(&unit, &cluster);
+        record.id = id.parse().unwrap();
+        record.deployment_key = id.parse().unwrap();
+        east.insert(record);
+    }
+    let is_held = |world: &World| {
+        let state = world.cache.read();
+        let status = &state.cluster_statuses["east"].value;
+        condition::find(&status.conditions, "OrphansHeld").is_some()
+    };
+    world.eventually(600, "told", is_held).await;
+    world.quiet().await;
+    tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+    assert_eq!(n_orphans(&east), 8, "they are held, for as long as it takes");
+
+    // Somebody says that three of them are not wanted: the rest is too few to be a lost store.
+    for id in &orphans[..3] {
+        let id = id.as_str();
+        east.inner.lock().records.remove(id);
+    }
+    world.eventually(3600, "the rest is gone", |_| n_orphans(&east) == 0).await;
+    world.eventually(600, "told", |world| !is_held(world)).await;
 }
 
 #[tokio::test(start_paused = true)]
