@@ -7,6 +7,7 @@
 mod edges;
 mod files;
 mod metrics;
+mod reliability;
 mod settings;
 mod sources;
 
