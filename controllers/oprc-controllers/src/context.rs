@@ -6,7 +6,9 @@ use oprc_controller_runtime::{
     cache::{Cache, State},
     leading::Term,
 };
-use oprc_cp_storage::{Op, Precondition, Revision, SharedStore, Txn, Write, keys::Key, typed};
+use oprc_cp_storage::{
+    Check, Op, Precondition, Revision, SharedStore, Txn, Write, keys::Key, typed,
+};
 use oprc_models::meta::Timestamp;
 use serde::Serialize;
 
@@ -44,13 +46,20 @@ impl Context {
     ///
     /// [`Error::Store`], [`Error::Behind`].
     pub(crate) async fn commit(&self, writes: Vec<Write>) -> Result<(), Error> {
-        let revision = self.write(writes).await?;
-        Ok(self.cache.wait_for(revision, PATIENCE).await?)
+        self.commit_on(&[], writes).await
     }
 
-    async fn write(&self, writes: Vec<Write>) -> Result<Revision, Error> {
-        let txn = Txn { checks: vec![self.term.fence()], writes };
-        Ok(self.store.txn(txn).await?)
+    /// As [`commit`](Self::commit), if what it was decided on besides the keys that it writes is
+    /// still so: a write may land long after its caller gave up.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`], [`Error::Behind`].
+    pub(crate) async fn commit_on(&self, basis: &[Check], writes: Vec<Write>) -> Result<(), Error> {
+        let mut checks = vec![self.term.fence()];
+        checks.extend_from_slice(basis);
+        let revision = self.store.txn(Txn { checks, writes }).await?;
+        Ok(self.cache.wait_for(revision, PATIENCE).await?)
     }
 }
 
@@ -60,8 +69,13 @@ pub(crate) fn put<T: Serialize>(
     revision: Option<Revision>,
     value: &T,
 ) -> Result<Write, Error> {
-    let precondition = revision.map_or(Precondition::Absent, Precondition::At);
+    let precondition = as_it_was(revision);
     Ok(Write { key: key.to_string(), precondition, op: Op::Put(typed::encode(key, value)?) })
+}
+
+/// That a key is still as it was at `revision` (`None`: absent).
+pub(crate) fn as_it_was(revision: Option<Revision>) -> Precondition {
+    revision.map_or(Precondition::Absent, Precondition::At)
 }
 
 /// A removal of `key`, if it is still as it was at `revision`.

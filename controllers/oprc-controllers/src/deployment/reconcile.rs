@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oprc_controller_runtime::{cache::State, controller::Requeue};
-use oprc_cp_storage::{Write, keys::Key};
+use oprc_cp_storage::{Check, Write, keys::Key};
 use oprc_models::{
     cluster::ClusterStatus,
     meta::Generation,
@@ -17,7 +17,7 @@ use oprc_planning::{
 use parking_lot::Mutex;
 
 use crate::{
-    context::{Context, MAX_WRITES, put, remove, require_readable},
+    context::{Context, MAX_WRITES, as_it_was, put, remove, require_readable},
     error::Error,
 };
 
@@ -34,19 +34,24 @@ pub(crate) async fn reconcile(
     awaiting: &Awaiting,
     key: &DeploymentKey,
 ) -> Result<Requeue, Error> {
-    let writes = decide(context, awaiting, key)?;
+    let Decided { basis, writes } = decide(context, awaiting, key)?;
     for chunk in chunks(writes) {
-        context.commit(chunk).await?;
+        context.commit_on(&basis, chunk).await?;
     }
     Ok(Requeue::AwaitChange)
 }
 
-/// The writes that carry out the plan, the status last.
-fn decide(
-    context: &Context,
-    awaiting: &Awaiting,
-    key: &DeploymentKey,
-) -> Result<Vec<Write>, Error> {
+/// What is to be written.
+struct Decided {
+    /// What must still be so. Units are of one spec: written late, when that is gone, they would be
+    /// of nothing, and who removes the spec has seen all that were written for it.
+    basis: Vec<Check>,
+    /// The status last.
+    writes: Vec<Write>,
+}
+
+/// The writes that carry out the plan.
+fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result<Decided, Error> {
     let state = context.cache.read();
     require_readable(&state, |unreadable| match unreadable {
         Key::Deployment(other) | Key::DeploymentStatus(other) | Key::Unit(_, other) => other == key,
@@ -87,7 +92,11 @@ fn decide(
     } else {
         awaiting.lock().remove(key);
     }
-    let mut writes = Vec::new();
+    let (mut basis, mut writes) = (Vec::new(), Vec::new());
+    if !plan.units.is_empty() {
+        let precondition = as_it_was(spec.map(|entry| entry.revision));
+        basis.push(Check { key: Key::Deployment(key.clone()).to_string(), precondition });
+    }
     for (cluster, unit) in &plan.units {
         let revision = state.unit(cluster, key).map(|entry| entry.revision);
         tracing::info!(
@@ -105,7 +114,7 @@ fn decide(
         writes.extend(spec.map(|entry| remove(&Key::Deployment(key.clone()), entry.revision)));
         writes.extend(status.map(|entry| remove(&status_key, entry.revision)));
     }
-    Ok(writes)
+    Ok(Decided { basis, writes })
 }
 
 /// Transactions of at most [`MAX_WRITES`]. Each part alone is a step in the right direction, and

@@ -3,6 +3,7 @@
 mod crm;
 mod documents;
 mod faults;
+mod late;
 mod ring;
 mod terms;
 
@@ -42,7 +43,11 @@ pub(crate) struct World {
 impl World {
     /// A store, a filled cache and the controllers of a first term, with these CRMs registered.
     pub(crate) async fn start(crms: &[Arc<SimulatedCrm>]) -> Self {
-        let store: SharedStore = Arc::new(MemoryStore::default());
+        Self::start_on(Arc::new(MemoryStore::default()), crms).await
+    }
+
+    /// As [`start`](Self::start), on this store.
+    async fn start_on(store: SharedStore, crms: &[Arc<SimulatedCrm>]) -> Self {
         let cache = Cache::new(Arc::clone(&store));
         let stop = CancellationToken::new();
         let filling = (Arc::clone(&cache), stop.clone());
