@@ -66,7 +66,7 @@ pub(crate) async fn look(ring: &Ring) -> Result<Seen, String> {
             .map_err(|reason| format!("{}: {reason}", crm.name))?;
         records.push(list);
     }
-    if ring.etcd.is_some() {
+    if ring.is_on_etcd() {
         stores_exactly(ring, &documents, &wanted).await?;
     }
     Ok(Seen { revision, records })

@@ -13,6 +13,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 #![expect(clippy::print_stderr, reason = "measured times")]
 
+mod containers;
 mod converged;
 mod history;
 mod linearizable;

@@ -58,20 +58,20 @@ pub(crate) struct Link {
 
 impl Link {
     /// From a port of its own to `upstream`, by `way`.
-    pub(crate) async fn start(upstream: u16, way: &Way) -> Self {
+    pub(crate) async fn start(upstream: SocketAddr, way: &Way) -> Self {
         let way = way.clone();
         Self::start_at(0, upstream, move |_, _| way.clone()).await
     }
 
     /// From a port of its own to `upstream`, by the way of the caller.
-    pub(crate) async fn start_for(upstream: u16, callers: Vec<(Caller, Way)>) -> Self {
+    pub(crate) async fn start_for(upstream: SocketAddr, callers: Vec<(Caller, Way)>) -> Self {
         Self::start_at(0, upstream, move |from, here| way_of(from, here, &callers)).await
     }
 
     /// From `port` to `upstream`; `way_of` tells the way of each connection by its ends.
     async fn start_at(
         port: u16,
-        upstream: u16,
+        upstream: SocketAddr,
         way_of: impl Fn(SocketAddr, SocketAddr) -> Way + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
@@ -92,9 +92,9 @@ impl Link {
     }
 }
 
-async fn pass_on(stream: TcpStream, upstream: u16, way: Way) -> io::Result<()> {
+async fn pass_on(stream: TcpStream, upstream: SocketAddr, way: Way) -> io::Result<()> {
     way.open().await;
-    let upstream = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)).await?;
+    let upstream = TcpStream::connect(upstream).await?;
     stream.set_nodelay(true)?;
     upstream.set_nodelay(true)?;
     let (near_read, near_write) = stream.into_split();
@@ -142,7 +142,8 @@ impl Peers {
             };
             let callers: Vec<_> = node_ports.iter().copied().enumerate().map(caller).collect();
             let way_of = move |from, here| way_of(from, here, &callers);
-            let link = Link::start_at(free_port(), *node_port, way_of).await;
+            let link =
+                Link::start_at(free_port(), (Ipv4Addr::LOCALHOST, *node_port).into(), way_of).await;
             ports.push((link.port, *node_port));
             links.push(link);
         }

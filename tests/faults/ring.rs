@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     io::Write as _,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -13,6 +14,7 @@ use oprc_cp_storage::testing::{EtcdConfig, EtcdProcess, PeerProxy};
 use tempfile::TempDir;
 
 use super::{
+    containers::Containers,
     load::CLUSTERS,
     network::{Caller, Link, Peers, Way},
 };
@@ -58,6 +60,21 @@ pub(crate) struct Setup {
     pub(crate) clock: Option<PathBuf>,
     /// What the embedded store is on.
     pub(crate) disk: Disk,
+    /// Where etcd runs.
+    pub(crate) place: Place,
+}
+
+/// Where etcd runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Processes,
+    Containers,
+}
+
+/// The nodes of etcd.
+pub(crate) enum Nodes {
+    Processes(Box<EtcdProcess>, Peers),
+    Containers(Containers),
 }
 
 /// What a file of the embedded store is on.
@@ -121,7 +138,7 @@ pub(crate) struct Ring {
     // Dropped in this order: first who asks, then who is asked.
     pub(crate) replicas: Vec<Replica>,
     pub(crate) crms: Vec<Crm>,
-    pub(crate) etcd: Option<(EtcdProcess, Peers)>,
+    etcd: Option<Nodes>,
     pub(crate) pace: Pace,
     /// Where the embedded store is to be full.
     disk: Option<SmallDisk>,
@@ -140,7 +157,7 @@ impl Ring {
         let folder = if shm.is_dir() { TempDir::new_in(shm) } else { TempDir::new() }.unwrap();
         let etcd = match setup.backend {
             Backend::Embedded => None,
-            Backend::Etcd => Some(start_etcd(setup).await),
+            Backend::Etcd => Some(Nodes::start(setup).await),
         };
         let crms = CLUSTERS.iter().map(|name| Crm::start(name, folder.path())).collect();
         let (replicas, links) = (Vec::new(), Vec::new());
@@ -156,13 +173,16 @@ impl Ring {
         for crm in &ring.crms {
             crm.is_ready().await;
         }
-        let n_replicas = if ring.etcd.is_some() { 2 } else { 1 };
+        if ring.is_on_etcd() {
+            ring.etcd_leader(None).await;
+        }
+        let n_replicas = if ring.is_on_etcd() { 2 } else { 1 };
         let replicas: Vec<_> = (0..n_replicas).map(|_| (free_port(), Way::default())).collect();
         for crm in &ring.crms {
             let caller = |(port, to_crms): &(u16, Way)| {
                 (Caller::with("OPRC_PM_SERVER_PORT", &port.to_string()), to_crms.clone())
             };
-            let link = Link::start_for(crm.port, replicas.iter().map(caller).collect()).await;
+            let link = Link::start_for(crm.address(), replicas.iter().map(caller).collect()).await;
             ring.links.push(link);
         }
         for (index, (port, to_crms)) in replicas.into_iter().enumerate() {
@@ -184,11 +204,11 @@ impl Ring {
             ("OPRC_PM_LEADER_TTL_SECS".to_owned(), self.pace.lease.as_secs().to_string()),
         ];
         let mut set = |name: &str, value: String| settings.push((name.to_owned(), value));
-        if let Some((etcd, _)) = &self.etcd {
+        if let Some(nodes) = &self.etcd {
             let mut urls = Vec::new();
-            for endpoint in etcd.endpoints() {
-                let node_port = endpoint.rsplit(':').next().unwrap().parse().unwrap();
-                let link = Link::start(node_port, &to_etcd).await;
+            for endpoint in nodes.endpoints() {
+                let node = endpoint.trim_start_matches("http://").parse().unwrap();
+                let link = Link::start(node, &to_etcd).await;
                 urls.push(format!("http://127.0.0.1:{}", link.port));
                 links.push(link);
             }
@@ -256,21 +276,41 @@ impl Ring {
         replica.process = Process::start("oprc-pm", &replica.settings, &log);
     }
 
-    pub(crate) fn nodes(&mut self) -> &mut EtcdProcess {
-        &mut self.etcd.as_mut().expect("a scenario on etcd").0
+    /// Whether the store is an etcd.
+    pub(crate) fn is_on_etcd(&self) -> bool {
+        self.etcd.is_some()
     }
 
-    pub(crate) fn peers(&self) -> &Peers {
-        &self.etcd.as_ref().expect("a scenario on etcd").1
+    /// The nodes of etcd as processes.
+    pub(crate) fn nodes(&mut self) -> &mut EtcdProcess {
+        let Some(Nodes::Processes(etcd, _)) = &mut self.etcd else {
+            panic!("a scenario on an etcd of processes");
+        };
+        etcd
+    }
+
+    /// Cuts an etcd node off from the others; clients still reach it.
+    pub(crate) fn cut_off(&self, node: usize) {
+        match self.etcd.as_ref().expect("a scenario on etcd") {
+            Nodes::Processes(_, peers) => peers.cut_off(node),
+            Nodes::Containers(containers) => containers.cut_off(node),
+        }
+    }
+
+    pub(crate) fn mend(&self, node: usize) {
+        match self.etcd.as_ref().expect("a scenario on etcd") {
+            Nodes::Processes(_, peers) => peers.mend(node),
+            Nodes::Containers(containers) => containers.mend(node),
+        }
     }
 
     /// A client of one node.
     pub(crate) async fn node_client(&self, node: usize) -> Result<Client, etcd_client::Error> {
-        let (etcd, _) = self.etcd.as_ref().expect("a scenario on etcd");
+        let endpoints = self.etcd.as_ref().expect("a scenario on etcd").endpoints();
         let options = ConnectOptions::new()
             .with_connect_timeout(Duration::from_secs(1))
             .with_timeout(Duration::from_secs(1));
-        Client::connect(&etcd.endpoints()[node..=node], Some(options)).await
+        Client::connect(&endpoints[node..=node], Some(options)).await
     }
 
     /// The node that leads according to a node that can be reached and says so of itself, other
@@ -315,17 +355,29 @@ impl Ring {
     }
 }
 
-async fn start_etcd(setup: &Setup) -> (EtcdProcess, Peers) {
-    let peers = Peers::start(N_NODES).await;
-    let proxy = |&(port, node_port): &(u16, u16)| PeerProxy { port, node_port };
-    let config = EtcdConfig {
-        n_nodes: N_NODES,
-        extra_args: setup.etcd_args.clone(),
-        program: setup.etcd.clone(),
-        peer_proxies: peers.ports.iter().map(proxy).collect(),
-        ..EtcdConfig::default()
-    };
-    (EtcdProcess::start(config).await, peers)
+impl Nodes {
+    async fn start(setup: &Setup) -> Self {
+        if setup.place == Place::Containers {
+            return Self::Containers(Containers::start(N_NODES).await);
+        }
+        let peers = Peers::start(N_NODES).await;
+        let proxy = |&(port, node_port): &(u16, u16)| PeerProxy { port, node_port };
+        let config = EtcdConfig {
+            n_nodes: N_NODES,
+            extra_args: setup.etcd_args.clone(),
+            program: setup.etcd.clone(),
+            peer_proxies: peers.ports.iter().map(proxy).collect(),
+            ..EtcdConfig::default()
+        };
+        Self::Processes(Box::new(EtcdProcess::start(config).await), peers)
+    }
+
+    fn endpoints(&self) -> Vec<String> {
+        match self {
+            Self::Processes(etcd, _) => etcd.endpoints(),
+            Self::Containers(containers) => containers.endpoints.clone(),
+        }
+    }
 }
 
 impl Crm {
@@ -348,6 +400,10 @@ impl Crm {
 
     pub(crate) fn kill(&mut self) {
         self.process.kill();
+    }
+
+    fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// Forgets all that it held; it must have been killed.

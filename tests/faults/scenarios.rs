@@ -12,10 +12,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    containers::Containers,
     converged,
     history::{self, Call, Operation, Reply},
     load,
-    ring::{Disk, Ring, Setup, SmallDisk},
+    ring::{Disk, Place, Ring, Setup, SmallDisk},
     strikes,
 };
 use crate::support::{Backend, eventually_within};
@@ -43,6 +44,7 @@ scenarios! {
     etcd_leader_killed: etcd();
     etcd_leader_paused: etcd();
     etcd_nodes_cut_off: etcd();
+    etcd_containers_cut_off: containers();
     etcd_restarted_whole: etcd();
     etcd_compacted_and_defragmented: etcd();
     etcd_filled: Some(Setup { etcd_args: vec![strikes::QUOTA_ARG.to_owned()], ..usual() });
@@ -73,6 +75,7 @@ pub(crate) fn usual() -> Setup {
         etcd_args: Vec::new(),
         clock: None,
         disk: Disk::Usual,
+        place: Place::Processes,
     }
 }
 
@@ -84,6 +87,15 @@ fn etcd() -> Option<Setup> {
 #[expect(clippy::unnecessary_wraps, reason = "as the setups that may not be there")]
 fn embedded() -> Option<Setup> {
     Some(Setup { backend: Backend::Embedded, ..usual() })
+}
+
+/// In containers, where there is a Docker.
+fn containers() -> Option<Setup> {
+    if !Containers::is_available() {
+        eprintln!("skipped: no Docker, or no image oprc-test/etcd; `cargo xtask images` makes one");
+        return None;
+    }
+    Some(Setup { place: Place::Containers, ..usual() })
 }
 
 /// On a file system of its own, where this process may mount one.

@@ -81,27 +81,32 @@ pub(crate) async fn etcd_leader_paused(ring: &mut Ring, until: Instant) {
 pub(crate) async fn etcd_nodes_cut_off(ring: &mut Ring, until: Instant) {
     loop {
         let old = ring.etcd_leader(None).await;
-        ring.peers().cut_off(old);
+        ring.cut_off(old);
         assert_ne!(ring.etcd_leader(Some(old)).await, old);
         sleep(ring.pace.outage).await;
-        ring.peers().mend(old);
+        ring.mend(old);
         etcd_serves(ring).await;
 
-        ring.peers().cut_off(0);
-        ring.peers().cut_off(1);
+        ring.cut_off(0);
+        ring.cut_off(1);
         eventually("writes are refused", || async {
             let (_, answer) = put_probe(&ring.replicas[0].api).await;
             if answer.status == 503 { Ok(()) } else { Err(answer) }
         })
         .await;
         sleep(ring.pace.outage).await;
-        ring.peers().mend(0);
-        ring.peers().mend(1);
+        ring.mend(0);
+        ring.mend(1);
         if Instant::now() >= until {
             break;
         }
         etcd_serves(ring).await;
     }
+}
+
+/// The same, of containers that are taken off their network.
+pub(crate) async fn etcd_containers_cut_off(ring: &mut Ring, until: Instant) {
+    etcd_nodes_cut_off(ring, until).await;
 }
 
 pub(crate) async fn etcd_restarted_whole(ring: &mut Ring, until: Instant) {

@@ -6,7 +6,7 @@ use crate::{
     cargo::{self, Profile},
     env,
     error::{Result, say},
-    etcd, extras,
+    etcd, extras, images,
 };
 
 /// Which tests to run.
@@ -37,6 +37,7 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     let etcd = etcd::ensure()?;
     if args.package.is_empty() {
         deny()?;
+        images::of_etcd(&etcd)?;
     }
     let programs =
         if args.package.is_empty() { build_all()? } else { cargo::build_programs(Profile::Dev)? };

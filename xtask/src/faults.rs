@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use crate::{
     cargo, checks, env,
     error::{Error, Result, at, say},
-    etcd, extras,
+    etcd, extras, images,
 };
 
 /// What to run.
@@ -37,6 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let table = env::target_dir()?.join("faults.md");
     fs::write(&table, "").map_err(at("writing", &table))?;
     let run = |etcd: &Path, skipped: &[&str]| {
+        images::of_etcd(etcd)?;
         let mut test = cargo::command()?;
         test.args(["test", "--workspace", "--test", "faults", "--"]);
         test.args(["--test-threads", "1", "--nocapture"]);

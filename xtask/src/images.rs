@@ -35,6 +35,18 @@ pub(crate) fn build(profile: Profile) -> Result<()> {
     Ok(())
 }
 
+/// Makes the image of etcd alone, for the tests that want containers; says so where there is no
+/// Docker.
+pub(crate) fn of_etcd(etcd: &Path) -> Result<()> {
+    let mut version = Command::new("docker");
+    version.arg("version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if !version.status().is_ok_and(|status| status.success()) {
+        say!("skipped: no Docker, so nothing is tested in containers");
+        return Ok(());
+    }
+    make("etcd", etcd)
+}
+
 /// Packs `program` with its libraries and hands the archive to Docker.
 fn make(name: &str, program: &Path) -> Result<()> {
     let root = tempfile::tempdir().map_err(io("making a folder for an image"))?;
