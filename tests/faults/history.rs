@@ -218,3 +218,67 @@ pub(crate) fn check(history: &[Operation]) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// One call after another on one document, each answered before the next is made, but for those
+/// whose answer is unknown.
+#[track_caller]
+fn check_calls(calls: &[(Call, Reply)], want: bool) {
+    let began = Instant::now();
+    let mut history = Vec::new();
+    for (i, (call, reply)) in (0..).zip(calls) {
+        let invoked = began + std::time::Duration::from_millis(2 * i);
+        let returned = invoked + std::time::Duration::from_millis(1);
+        let key = "cart".to_owned();
+        history.push(Operation { key, call: *call, reply: *reply, invoked, returned });
+    }
+    let got = check(&history);
+    assert_eq!(got.is_ok(), want, "{calls:?}: {got:?}");
+}
+
+#[test]
+fn documents_answer_as_they_should() {
+    use Call::{Create, Delete, Put, Read, Replace};
+    use Reply::{
+        Created, Deleted, Exists, Found, Gone, Mismatch, Missing, NotDone, Unknown, Written,
+    };
+    let there = (Create(1), Created(10));
+    let replace = |mark, read, tag| Replace { mark, read, tag };
+    let table: &[(&[(Call, Reply)], bool)] = &[
+        (&[(Read, Gone), there, (Read, Found(1, 10))], true),
+        // An acknowledged write is lost, or never was.
+        (&[there, (Read, Gone)], false),
+        (&[there, (Put(2), Written(11)), (Read, Found(1, 10))], false),
+        (&[(Read, Found(1, 10))], false),
+        // The same again changes nothing; another is refused, or a change.
+        (&[there, (Create(1), Written(10)), (Put(1), Written(10))], true),
+        (&[there, (Put(1), Written(11))], false),
+        (&[there, (Create(2), Exists), (Read, Found(1, 10))], true),
+        (&[there, (Create(1), Exists)], false),
+        (&[there, (Create(2), Created(11))], false),
+        // Conditions.
+        (&[there, (replace(2, 1, 10), Written(11)), (replace(3, 1, 10), Mismatch)], true),
+        (&[there, (replace(2, 1, 10), Mismatch)], false),
+        (&[there, (Put(2), Written(11)), (replace(3, 1, 10), Written(12))], false),
+        // A document that was deleted and created anew is another, though it reads the same.
+        (&[there, (Delete, Deleted), (Put(1), Created(12)), (replace(2, 1, 10), Mismatch)], true),
+        (&[there, (Delete, Deleted), (Put(1), Created(12)), (Read, Found(1, 10))], false),
+        (&[there, (Delete, Deleted), (Read, Gone), (Delete, Missing)], true),
+        (&[there, (Delete, Missing)], false),
+        (&[there, (Delete, Deleted), (Read, Found(1, 10))], false),
+        // What is not known may have been done, or be done later, once.
+        (&[there, (Put(2), Unknown), (Read, Found(1, 10)), (Read, Found(2, 11))], true),
+        (&[there, (Put(2), Unknown), (replace(3, 1, 10), Mismatch)], true),
+        (&[there, (Delete, Unknown), (Read, Gone), (Put(2), Created(13))], true),
+        (&[there, (Put(2), Unknown), (Read, Found(2, 11)), (Read, Found(1, 10))], false),
+        (&[there, (Put(2), Unknown), (Read, Found(2, 11)), (Read, Found(2, 12))], false),
+        (
+            &[there, (replace(2, 1, 10), Unknown), (Put(3), Written(11)), (Read, Found(2, 12))],
+            false,
+        ),
+        // What was not done was not done.
+        (&[there, (Put(2), NotDone), (Read, Found(2, 11))], false),
+    ];
+    for (calls, want) in table {
+        check_calls(calls, *want);
+    }
+}
