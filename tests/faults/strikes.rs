@@ -356,19 +356,43 @@ pub(crate) async fn embedded_disk_filled(ring: &mut Ring, until: Instant) {
     let api = ring.replicas[0].api.clone();
     loop {
         let ballast = ring.fill_disk();
-        eventually("writes are refused as full", || async {
-            let (_, answer) = put_probe(&api).await;
-            let is_full = answer.status == StatusCode::INSUFFICIENT_STORAGE;
-            if is_full && answer.body["code"] == "store_full" { Ok(()) } else { Err(answer) }
-        })
-        .await;
+        let n_packages = fill_store(&api).await;
         sleep(ring.pace.outage).await;
         let read = api.get("/api/v1/packages/shop").await;
         assert_eq!(read.status, 200, "reads go on: {read:?}");
         std::fs::remove_file(ballast).unwrap();
+        for n in 0..n_packages {
+            eventually("deleted", || async {
+                let answer = api.delete(&format!("/api/v1/packages/ballast-{n}")).await;
+                // The last one may have landed or not.
+                if [202, 404].contains(&answer.status.as_u16()) { Ok(()) } else { Err(answer) }
+            })
+            .await;
+        }
         if Instant::now() >= until {
             break;
         }
         sleep(ring.pace.outage).await;
     }
+}
+
+/// Pushes packages until there is no room for one; answers how many it tried. The file of the store
+/// has room of its own: what was written before and is not needed any more.
+async fn fill_store(api: &Api) -> usize {
+    let description = "x".repeat(500_000);
+    for n in 0..400 {
+        let name = format!("ballast-{n}");
+        let package = json!({"name": name, "metadata": {"description": description},
+            "classes": [{"key": "Nothing"}]});
+        let answer = api.put(&format!("/api/v1/packages/{name}"), &package).await;
+        match answer.status.as_u16() {
+            201 => (),
+            507 => {
+                assert_eq!(answer.body["code"], "store_full", "{answer:?}");
+                return n + 1;
+            }
+            _ => panic!("{answer:?}"),
+        }
+    }
+    panic!("the disk is never full");
 }
