@@ -19,7 +19,7 @@ use super::{
     network::{Caller, Link, Peers, Way},
 };
 use crate::support::{
-    self, Api, Backend, Process, eventually, eventually_within, free_port, world::package,
+    self, Api, Backend, PATIENCE, Process, eventually, eventually_within, free_port, world::package,
 };
 
 /// How long things are, in a scenario.
@@ -304,12 +304,19 @@ impl Ring {
         }
     }
 
-    /// A client of one node.
+    /// A client of one node that soon gives up on it.
     pub(crate) async fn node_client(&self, node: usize) -> Result<Client, etcd_client::Error> {
+        self.client(node, Duration::from_secs(1)).await
+    }
+
+    /// A client of one node that runs, for an operator, who has time.
+    pub(crate) async fn operator(&self, node: usize) -> Client {
+        self.client(node, PATIENCE).await.unwrap()
+    }
+
+    async fn client(&self, node: usize, limit: Duration) -> Result<Client, etcd_client::Error> {
         let endpoints = self.etcd.as_ref().expect("a scenario on etcd").endpoints();
-        let options = ConnectOptions::new()
-            .with_connect_timeout(Duration::from_secs(1))
-            .with_timeout(Duration::from_secs(1));
+        let options = ConnectOptions::new().with_connect_timeout(limit).with_timeout(limit);
         Client::connect(&endpoints[node..=node], Some(options)).await
     }
 
@@ -333,7 +340,7 @@ impl Ring {
     pub(crate) async fn leader_after(&self, after: i64) -> (usize, i64) {
         // What is left of the last lease, one more for good measure, and time to start.
         let limit = self.pace.lease * 2 + Duration::from_secs(20);
-        let etcd = self.node_client(0).await.unwrap();
+        let etcd = self.operator(0).await;
         eventually_within(limit, "a replica leads", || {
             let mut etcd = etcd.clone();
             async move {
@@ -350,7 +357,7 @@ impl Ring {
         if self.etcd.is_none() {
             return "embedded".to_owned();
         }
-        let status = self.node_client(0).await.unwrap().status().await.unwrap();
+        let status = self.operator(0).await.status().await.unwrap();
         format!("etcd {}", status.version())
     }
 }
