@@ -346,7 +346,8 @@ impl Ring {
             async move {
                 let apis = self.replicas.iter().map(|replica| &replica.api);
                 let found = support::leader(&mut etcd, apis).await;
-                found.filter(|(_, term)| *term > after).ok_or(found)
+                let found = found.map_err(|err| err.to_string())?;
+                found.filter(|(_, term)| *term > after).ok_or_else(|| format!("{found:?}"))
             }
         })
         .await

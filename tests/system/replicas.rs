@@ -23,7 +23,7 @@ async fn two_replicas() -> World {
 /// Which replica leads, and its term; `None`: nobody.
 async fn leader(world: &World) -> Option<(usize, i64)> {
     let apis = world.pms.iter().map(|pm| &pm.api);
-    support::leader(&mut world.etcd_client().await, apis).await
+    support::leader(&mut world.etcd_client().await, apis).await.unwrap()
 }
 
 /// Waits until a term after `term` has begun, for at most `limit`; answers who leads, the term, and
