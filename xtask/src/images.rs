@@ -58,6 +58,11 @@ fn make(name: &str, program: &Path) -> Result<()> {
     let data = root.path().join(DATA_DIR);
     fs::create_dir(&data).map_err(at("making", &data))?;
 
+    // The one of before would stay, without a name. There may be none.
+    let mut remove = Command::new("docker");
+    remove.args(["image", "rm", &format!("oprc-test/{name}")]);
+    let _ = remove.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+
     let mut tar = Command::new("tar");
     tar.args(["--create", "--numeric-owner", "--owner=65532", "--group=65532", "--directory"]);
     let mut packing =
