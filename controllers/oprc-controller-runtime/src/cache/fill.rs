@@ -82,7 +82,10 @@ async fn fill(cache: &Cache) -> Result<(), Error> {
         cache.meters.went_back.increment(1);
     }
     // Only this task writes, so what is compared is what is replaced; readers go on meanwhile.
-    let changes = state.differences(&cache.state.read());
+    let mut changes = state.differences(&cache.state.read());
+    // And everything else is looked at again: a write of ours that the store took, that we never
+    // saw, and that was undone when it was restored, makes no difference here.
+    changes.extend(state.differences(&State::default()));
     *cache.state.write() = state;
     // The watch that makes it live is still to come.
     cache.position.update(|at| *at = Position { revision: Some(revision), is_live: false });

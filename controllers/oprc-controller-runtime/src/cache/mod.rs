@@ -106,7 +106,8 @@ impl Cache {
     }
 
     /// Calls `trigger` with each change from now on, until the subscription is dropped (a change
-    /// that is being told at that moment aside).
+    /// that is being told at that moment aside). After another listing it is called with every
+    /// object there is, changed or not.
     #[must_use]
     pub fn subscribe(self: &Arc<Self>, trigger: Trigger) -> Subscription {
         let id = self.next_trigger.fetch_add(1, Ordering::Relaxed);

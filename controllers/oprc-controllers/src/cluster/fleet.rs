@@ -79,8 +79,22 @@ impl Fleet {
 
     /// Has a change looked at by whom it concerns.
     pub(crate) fn trigger(&self, changed: &Changed) {
-        if let Changed::Cluster(name) = changed {
-            self.registrations.add(name.clone(), Priority::Change);
+        match changed {
+            Changed::Cluster(name) => self.registrations.add(name.clone(), Priority::Change),
+            // Our own words, unless another hand wrote them or an older snapshot of the store
+            // brought them back: then they are put right.
+            Changed::ClusterStatus(name) => self.statuses.add(name.clone(), Priority::Change),
+            Changed::Record(cluster, id, _) => {
+                if let Some(running) = self.agents.lock().get(cluster) {
+                    running.agent.records.add(id.clone(), Priority::Change);
+                }
+            }
+            Changed::Package(..)
+            | Changed::Deployment(..)
+            | Changed::Unit(..)
+            | Changed::PackageStatus(_)
+            | Changed::DeploymentStatus(_)
+            | Changed::Leader(_) => (),
         }
         if let Some((cluster, work)) = triggers::work(changed)
             && let Some(running) = self.agents.lock().get(cluster)

@@ -176,9 +176,14 @@ fn take_listing(agent: &Agent, began: u64, found: Vec<DeploymentRecord>) {
         let units = state.units_of_cluster(&agent.cluster).iter();
         let unsettled = units.filter(|deployment| settled(deployment).is_none());
         work = unsettled.cloned().map(Work::Unit).collect();
-        // What is stored and was not listed is to be removed from the store.
-        let stored = state.records.get(&agent.cluster).into_iter().flatten();
-        to_report.extend(stored.map(|(id, _)| id).filter(|id| !mirror.holds(id)).cloned());
+        // What is stored and was not listed is to be removed from the store; what was listed and is
+        // not stored is to be written, again where a restored store has lost it.
+        let stored = state.records.get(&agent.cluster);
+        let ids = stored.into_iter().flatten().map(|(id, _)| id);
+        to_report.extend(ids.filter(|id| !mirror.holds(id)).cloned());
+        let is_stored = |id: &UnitId| stored.is_some_and(|stored| stored.contains_key(id));
+        let held = mirror.records().map(|(id, _)| id);
+        to_report.extend(held.filter(|id| !is_stored(id)).cloned());
 
         n_unmanaged = mirror.records().filter(|(_, record)| !ours(record)).count();
         let without_unit: BTreeSet<_> = mirror

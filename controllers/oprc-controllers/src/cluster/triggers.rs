@@ -9,7 +9,7 @@ use super::agent::Work;
 pub(crate) fn work(changed: &Changed) -> Option<(&ClusterName, Work)> {
     match changed {
         Changed::Unit(cluster, deployment) => Some((cluster, Work::Unit(deployment.clone()))),
-        // Records and statuses of clusters are the agent's own words.
+        // Records and statuses of clusters are the agent's own words: they make no work at the CRM.
         Changed::Package(..)
         | Changed::Deployment(..)
         | Changed::Cluster(_)

@@ -12,7 +12,11 @@ pub(crate) fn keys(
     awaiting: &BTreeSet<DeploymentKey>,
 ) -> Vec<DeploymentKey> {
     match changed {
-        Changed::Deployment(key, _) | Changed::Unit(_, key) => vec![key.clone()],
+        // Its status too, though it is our own word: one that another hand wrote, or an older
+        // snapshot of the store brought back, is put right.
+        Changed::Deployment(key, _) | Changed::Unit(_, key) | Changed::DeploymentStatus(key) => {
+            vec![key.clone()]
+        }
         Changed::Record(_, _, deployments) => deployments.iter().cloned().collect(),
         Changed::Package(name, _) => {
             let of_package = state.deployments_of_package(name).iter();
@@ -23,7 +27,7 @@ pub(crate) fn keys(
         Changed::Cluster(name) | Changed::ClusterStatus(name) => {
             state.units_of_cluster(name).union(awaiting).cloned().collect()
         }
-        Changed::PackageStatus(_) | Changed::DeploymentStatus(_) | Changed::Leader(_) => Vec::new(),
+        Changed::PackageStatus(_) | Changed::Leader(_) => Vec::new(),
     }
 }
 

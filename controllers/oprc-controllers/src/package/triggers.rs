@@ -18,10 +18,11 @@ pub(crate) fn keys(changed: &Changed, state: &State) -> Vec<PackageName> {
         }
         // And for the last deployment of its classes.
         Changed::Deployment(_, packages) => packages.iter().filter(is_deleting).cloned().collect(),
+        // Our own word, unless another hand wrote it or an older snapshot brought it back.
+        Changed::PackageStatus(name) => vec![name.clone()],
         Changed::Cluster(_)
         | Changed::Unit(..)
         | Changed::Record(..)
-        | Changed::PackageStatus(_)
         | Changed::DeploymentStatus(_)
         | Changed::ClusterStatus(_)
         | Changed::Leader(_) => Vec::new(),

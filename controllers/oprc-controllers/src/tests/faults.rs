@@ -1,6 +1,10 @@
 //! The ring keeps turning when a CRM does not do as it is told.
 
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use oprc_cp_storage::keys::Key;
 use oprc_models::{condition, names::ClusterName, record::RunCondition};
+use tokio::time::sleep;
 
 use super::{
     World,
@@ -245,4 +249,47 @@ async fn agent_that_panics_is_replaced() {
     world.put_package(2, "shop:2").await;
     world.eventually(60, "updated all the same", |_| east.inner.lock().effects.len() == 2).await;
     world.running("shop.cart", 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_hand_wrote_over_our_words_is_put_right() {
+    let east = SimulatedCrm::new("east", ALL);
+    let world = World::start(std::slice::from_ref(&east)).await;
+    world.put_package(1, "shop:1").await;
+    world.put_deployment("u1", 1, &["east"]).await;
+    world.running("shop.cart", 1).await;
+    world.quiet().await;
+    let words = |world: &World| {
+        let state = world.cache.read();
+        let status = Arc::clone(&state.deployment_statuses["shop.cart"].value);
+        let package = Arc::clone(&state.package_statuses["shop"].value);
+        let cluster = Arc::clone(&state.cluster_statuses["east"].value);
+        let records: BTreeMap<_, _> = state.records["east"]
+            .iter()
+            .map(|(id, entry)| (id.clone(), Arc::clone(&entry.value)))
+            .collect();
+        (status, package, cluster, records)
+    };
+    let ((status, package, cluster, records), before) =
+        (words(&world), world.store.head().await.unwrap());
+    let mut old = (*status).clone();
+    old.condition = RunCondition::Pending;
+    old.clusters.clear();
+    world.put(&Key::DeploymentStatus("shop.cart".parse().unwrap()), &old).await;
+    let mut old = (*package).clone();
+    old.observed_generation = 0;
+    world.put(&Key::PackageStatus("shop".parse().unwrap()), &old).await;
+    let mut old = (*cluster).clone();
+    old.unmanaged_records = 7;
+    world.put(&Key::ClusterStatus("east".parse().unwrap()), &old).await;
+    let id = records.keys().next().unwrap().clone();
+    world.remove(&Key::Record("east".parse().unwrap(), id)).await;
+    sleep(Duration::from_secs(3)).await;
+    let (status_now, package_now, cluster_now, records_now) = words(&world);
+    assert_eq!((status_now, package_now, cluster_now), (status, package, cluster));
+    // A record is as before but for when it was first seen.
+    assert_eq!(records_now.keys().collect::<Vec<_>>(), records.keys().collect::<Vec<_>>());
+    assert!(world.store.head().await.unwrap() > before);
+    world.quiet().await;
+    assert_eq!(east.inner.lock().effects, ["create shop.cart 1"], "no call was made for it");
 }

@@ -119,6 +119,13 @@ impl World {
         self.write(&key, precondition, Op::Put(Bytes::from(json))).await;
     }
 
+    /// Removes `key`, whatever is there.
+    pub(crate) async fn remove(&self, key: &Key) {
+        let key = key.to_string();
+        let before = self.store.get(&key).await.unwrap().unwrap();
+        self.write(&key, Precondition::At(before.mod_revision), Op::Delete).await;
+    }
+
     pub(crate) async fn put_package(&self, generation: u64, image: &str) {
         let package: OPackage = serde_json::from_value(serde_json::json!({
             "name": "shop",

@@ -37,11 +37,11 @@ async fn by_table() {
     let deployment = |packages| Changed::Deployment("shop.cart".parse().unwrap(), names(packages));
     check(deployment(&["a"]), &[]);
     check(deployment(&["a", "old", "gone"]), &["old"]);
+    check(Changed::PackageStatus("old".parse().unwrap()), &["old"]);
     for changed in [
         Changed::Cluster("east".parse().unwrap()),
         Changed::Unit("east".parse().unwrap(), "d".parse().unwrap()),
         Changed::Record("east".parse().unwrap(), "u".parse().unwrap(), BTreeSet::new()),
-        Changed::PackageStatus("old".parse().unwrap()),
         Changed::DeploymentStatus("d".parse().unwrap()),
         Changed::ClusterStatus("east".parse().unwrap()),
         Changed::Leader("pm".to_owned()),
