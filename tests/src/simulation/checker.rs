@@ -27,6 +27,10 @@ use super::{
 /// say RUNNING: both are written by reconciles that may have been cut off in between.
 const UNKNOWN_AFTER: u64 = 30_000;
 
+/// How long after that, while somebody leads undisturbed, the stored status of a deployment may say
+/// RUNNING of such a cluster: the longest back-off of a write that failed, and as much again.
+const UNWRITTEN_FOR: u64 = 60_000;
+
 /// What is remembered to check by.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
@@ -46,6 +50,8 @@ pub(crate) struct Checker {
     planned: BTreeMap<DeploymentKey, BTreeSet<(ClusterName, UnitId)>>,
     /// Since when a cluster's status says that it is not connected.
     disconnected: BTreeMap<ClusterName, u64>,
+    /// When the leader or the store was last not as usual: what is known may not be written down.
+    pub(crate) disturbed_at: u64,
     /// Transactions that were not the election's.
     pub(crate) n_writes: u64,
     /// Writes that users were told of: the key, its generation and uid at a revision.
@@ -62,6 +68,13 @@ impl Checker {
         if self.violations.len() < 5 {
             self.violations.push(what);
         }
+    }
+
+    /// The store is as it was once: what was planned and removed since is not known to it.
+    pub(crate) fn forget_the_store(&mut self) {
+        self.planned.clear();
+        self.removed.clear();
+        self.disconnected.clear();
     }
 
     pub(crate) fn distrust(&mut self, cluster: &ClusterName) {
@@ -100,8 +113,15 @@ impl World {
 
     /// Checks a transaction that has landed.
     pub(crate) fn check_commit(&mut self, by: Option<usize>, commit: &Commit) {
+        if self.is_overwriting {
+            return;
+        }
         let mut is_ours = false;
         for change in &commit.changes {
+            if self.spoilt.contains_key(&change.key) {
+                self.violated(format!("{} cannot be read, and was overwritten", change.key));
+                continue;
+            }
             let Ok(key) = change.key.parse::<Key>() else {
                 self.violated(format!("{} is a key of no known family", change.key));
                 continue;
@@ -109,6 +129,7 @@ impl World {
             let (before, after) = (change.before.as_ref(), change.after.as_ref());
             match &key {
                 Key::Leader(_) => {
+                    self.checker.disturbed_at = self.now;
                     let what = if after.is_some() { "leads from" } else { "leads no more at" };
                     note!(self, "{by:?} {what} {}", commit.revision);
                     continue;
@@ -200,7 +221,9 @@ impl World {
         for (cluster, id) in &planned {
             let record = Key::Record(cluster.clone(), id.clone()).to_string();
             let stored: Option<StoredRecord> = decode(state.get(&record));
-            if stored.is_some_and(|stored| stored.managed) {
+            // One that was restored from a backup brings records back at any moment, even between
+            // the plan and its transaction: they are orphans.
+            if stored.is_some_and(|stored| stored.managed) && self.keeps_contract(cluster) {
                 left.push(record);
             }
             let is_held =
@@ -267,13 +290,19 @@ impl World {
         }
     }
 
-    /// No status says RUNNING of a cluster that has been unknown for long; asked in calm weather.
+    /// No status says RUNNING of a cluster that has been unknown for long, while somebody leads and
+    /// can write: what nobody can write down, no status can say.
     pub(crate) fn check_unknown(&mut self) {
+        let leads = self.store.mvcc.get(super::replica::LEADER_KEY).is_some();
+        if !leads || !self.spoilt.is_empty() || self.weather.is_rough(self.now) {
+            self.checker.disturbed_at = self.now;
+        }
+        let calm_since = self.checker.disturbed_at;
         let clusters: Vec<_> = self
             .checker
             .disconnected
             .iter()
-            .filter(|(_, since)| self.now - **since > UNKNOWN_AFTER)
+            .filter(|(_, since)| self.now - calm_since.max(**since) > UNWRITTEN_FOR)
             .map(|(cluster, _)| cluster.clone())
             .collect();
         if clusters.is_empty() {

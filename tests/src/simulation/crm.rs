@@ -35,6 +35,8 @@ pub(crate) struct Mood {
     pub(crate) is_unauthorized: bool,
     /// Milliseconds that watches are late, at the most.
     pub(crate) report_lag: u64,
+    /// Share of answers that make whoever reads them panic.
+    pub(crate) poison: f64,
     /// Listings break off in the middle.
     pub(crate) breaks_listings: f64,
 }

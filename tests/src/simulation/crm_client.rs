@@ -17,6 +17,9 @@ use super::world::{Answer, Link, World, note};
 /// How long a call may take, as in production.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What a panic says that is a fault of ours, and not one of theirs.
+pub(crate) const POISON: &str = "a poisoned answer";
+
 /// A replica's client of one CRM.
 pub(crate) struct CrmClient {
     pub(crate) link: Link,
@@ -68,10 +71,18 @@ impl CrmClient {
             let delay = world.crm_latency(&cluster);
             answer.send(world, delay, done);
         };
-        match self.link.ask(PATIENCE, latency, at_server).await {
-            Some(answer) => answer,
-            None => unanswered("no answer"),
-        }
+        let answer = self.link.ask(PATIENCE, latency, at_server).await;
+        let is_poisoned = {
+            let mut world = self.link.world.lock();
+            let poison = world.crms.get(&self.cluster).map_or(0.0, |crm| crm.mood.poison);
+            let is_poisoned = world.dice.chance(poison);
+            if is_poisoned {
+                world.strike("reconcile panics");
+            }
+            is_poisoned
+        };
+        assert!(!is_poisoned, "{POISON}");
+        answer.unwrap_or_else(|| unanswered("no answer"))
     }
 }
 

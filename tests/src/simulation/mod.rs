@@ -21,6 +21,7 @@ mod checker;
 mod converged;
 mod crm;
 mod crm_client;
+mod damage;
 mod dice;
 mod nemesis;
 mod plan;

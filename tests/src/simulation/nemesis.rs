@@ -1,6 +1,6 @@
 //! What goes wrong, and when: chosen by the seed, and put right in the end.
 
-use std::fmt;
+use std::{fmt, sync::atomic::Ordering};
 
 use oprc_models::{
     names::ClusterName,
@@ -76,6 +76,11 @@ pub(crate) enum Fault {
     CrmForgets(ClusterName),
     CrmStranger(ClusterName),
     CrmOrphan(ClusterName),
+    CrmPoison(ClusterName),
+    ClockJumps(usize),
+    ValueDamaged,
+    StoreBackup,
+    StoreRestored,
 }
 
 impl fmt::Display for Control {
@@ -89,7 +94,7 @@ impl fmt::Display for Control {
 }
 
 /// How many kinds [`Fault::draw`] chooses from.
-pub(crate) const KINDS: usize = 38;
+pub(crate) const KINDS: usize = 43;
 
 impl Fault {
     /// A fault of the `kind`-th kind, somewhere.
@@ -138,7 +143,12 @@ impl Fault {
             34 => Self::CrmRestored(cluster),
             35 => Self::CrmForgets(cluster),
             36 => Self::CrmStranger(cluster),
-            _ => Self::CrmOrphan(cluster),
+            37 => Self::CrmOrphan(cluster),
+            38 => Self::CrmPoison(cluster),
+            39 => Self::ClockJumps(replica),
+            40 => Self::ValueDamaged,
+            41 => Self::StoreBackup,
+            _ => Self::StoreRestored,
         }
     }
 }
@@ -162,6 +172,13 @@ impl World {
             Fault::PauseReplica(replica) => control(self, Control::Pause(replica, millis)),
             Fault::TerminateReplica(replica) => control(self, Control::Terminate(replica)),
             Fault::WatchSilent => self.weather.watch_silent_until = now + millis,
+            Fault::ClockJumps(replica) => {
+                let skew = self.dice.within(0..=90_000_000);
+                self.skews[replica].store(skew, Ordering::Relaxed);
+                self.strike("wall clock jumps");
+            }
+            Fault::StoreBackup => self.back_up_store(),
+            Fault::StoreRestored => self.restore_store(),
             Fault::WatchBroken => self.break_watches(),
             Fault::WatchRepeats => self.repeat_events(),
             Fault::Compaction => self.compact_store(),
@@ -229,6 +246,8 @@ impl World {
             Fault::StoreRefuses => weather.store_refuses = share(on, 0.3),
             Fault::WatchLag => weather.watch_lag = if on { 4_000 } else { 0 },
             Fault::FakeKeepAlives => weather.fake_keep_alives = on,
+            Fault::ValueDamaged if on => self.spoil(),
+            Fault::ValueDamaged => self.heal(),
             Fault::CrmCut(replica, cluster) => {
                 let link = (*replica, cluster.clone());
                 if on {
@@ -239,6 +258,7 @@ impl World {
             }
             _ => return self.change_mood(fault, on),
         }
+        self.checker.disturbed_at = self.now;
         true
     }
 
@@ -272,6 +292,7 @@ impl World {
             Fault::CrmBreaksListings(cluster) => {
                 (cluster, Box::new(move |mood| mood.breaks_listings = share(0.4)))
             }
+            Fault::CrmPoison(cluster) => (cluster, Box::new(move |mood| mood.poison = share(0.2))),
             _ => return false,
         };
         if let Some(crm) = self.crms.get_mut(set.0) {
@@ -316,6 +337,7 @@ impl World {
         note!(self, "all faults end");
         self.weather = Weather::default();
         self.crash_on_effect = 0.0;
+        self.heal();
         for crm in self.crms.values_mut() {
             crm.mood = Mood::default();
         }

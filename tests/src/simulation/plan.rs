@@ -48,7 +48,7 @@ impl Plan {
         let mut dice = Dice::new(seed);
         let clusters = draw_clusters(&mut dice);
         let names: Vec<ClusterName> = clusters.iter().map(|(name, _)| name.clone()).collect();
-        let n_replicas = dice.index(3) + 1;
+        let n_replicas = dice.pick(&[1, 1, 2, 2, 2, 3, 3, 4, 5]);
         let stride = dice.pick(&[2, 10, 50, 200]);
         // Some stories are short and wild, and some have an outage of hours.
         let length = dice.pick(&[30_000, 60_000, 60_000, 120_000, 300_000]);

@@ -5,7 +5,13 @@
 //! not run is paused, as by SIGSTOP: nothing of it is polled, while the world goes on. Dropping the
 //! runtime drops everything that it was doing, wherever it was, as SIGKILL does.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use oprc_controller_runtime::{
     backoff::Backoff,
@@ -65,7 +71,8 @@ impl Replica {
         let (born, seed, skew) = {
             let mut world = world.lock();
             // The wall clocks of replicas differ, by hours at times.
-            let skew = world.dice.pick(&[0, 0, 17, 3_600_000, 90_000_000]);
+            let skew = Arc::clone(&world.skews[id]);
+            skew.store(world.dice.pick(&[0, 0, 17, 3_600_000, 90_000_000]), Ordering::Relaxed);
             (world.now, world.dice.seed(), skew)
         };
         let link = Link {
@@ -143,7 +150,7 @@ impl Drop for Replica {
 fn wire(
     link: &Link,
     seed: u64,
-    skew: u64,
+    skew: Arc<AtomicU64>,
     leading: CancellationToken,
     watchdog: Watchdog,
 ) -> Writes {
@@ -160,7 +167,7 @@ fn wire(
     tokio::spawn(asking);
 
     let clock = link.clone();
-    let now = Arc::new(move || wall(clock.now() + skew));
+    let now = Arc::new(move || wall(clock.now() + skew.load(Ordering::Relaxed)));
     let world = Arc::clone(&link.world);
     let new_uid = Arc::new(move || world.lock().new_uid());
     let writes =

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::{
     crm::CrmServer,
+    crm_client::POISON,
     nemesis::Control,
     plan::Plan,
     replica::Replica,
@@ -87,7 +88,12 @@ fn watch_panics() {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let is_taken = PANICS.with_borrow_mut(|panics| {
-                panics.as_mut().map(|panics| panics.push(info.to_string())).is_some()
+                let Some(panics) = panics else { return false };
+                let what = info.to_string();
+                if !what.contains(POISON) {
+                    panics.push(what);
+                }
+                true
             });
             if !is_taken {
                 before(info);
@@ -195,6 +201,7 @@ impl<'a> Driver<'a> {
             let txn = Txn { checks: Vec::new(), writes };
             let _ = world.commit(None, |mvcc, pending, now| pending.txn(mvcc, txn, now));
             world.lives = vec![None; n_replicas];
+            world.skews.resize_with(n_replicas, Arc::default);
             note!(world, "{n_replicas} replicas, stride {} ms", self.plan.stride);
         }
         self.replicas.resize_with(n_replicas, || None);

@@ -5,12 +5,15 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use oprc_cp_storage::{
-    Error, KeyValue, LeaseId, Page, Revision, Store, Txn, Watch, WatchBatch,
+    Error, KeyValue, LeaseId, Op, Page, Revision, Store, Txn, Watch, WatchBatch, Write,
     mvcc::{Mvcc, Options, Pending},
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::world::{Answer, Link, World, note};
+use super::{
+    damage::Snapshot,
+    world::{Answer, Link, World, note},
+};
 
 /// How long a replica waits for the store: etcd's client does as long in production.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,12 +42,15 @@ pub(crate) struct StoreServer {
     epoch: Instant,
     watchers: BTreeMap<u64, Watcher>,
     n_watchers: u64,
+    /// The snapshot that was kept.
+    pub(crate) backup: Option<Snapshot>,
 }
 
 impl StoreServer {
     pub(crate) fn new() -> Self {
         let mvcc = Mvcc::new(Options::default());
-        Self { mvcc, epoch: Instant::now(), watchers: BTreeMap::new(), n_watchers: 0 }
+        let watchers = BTreeMap::new();
+        Self { mvcc, epoch: Instant::now(), watchers, n_watchers: 0, backup: None }
     }
 
     fn at(&self, now: u64) -> Instant {
@@ -162,6 +168,14 @@ impl World {
                 self.strike("watch of the store broken");
                 self.end_watch(id, Error::Unavailable { source: "the stream broke".into() });
             }
+        }
+    }
+
+    /// Ends every watch.
+    pub(crate) fn end_watches(&mut self) {
+        let ids: Vec<u64> = self.store.watchers.keys().copied().collect();
+        for id in ids {
+            self.end_watch(id, Error::Unavailable { source: "the store went away".into() });
         }
     }
 
@@ -319,7 +333,11 @@ impl Store for StoreClient {
     async fn txn(&self, txn: Txn) -> Result<Revision, Error> {
         let replica = self.link.replica;
         let write = move |world: &mut World| {
-            let keys: Vec<String> = txn.writes.iter().map(|write| write.key.clone()).collect();
+            let name = |write: &Write| match write.op {
+                Op::Delete => format!("-{}", write.key),
+                _ => write.key.clone(),
+            };
+            let keys: Vec<String> = txn.writes.iter().map(name).collect();
             let result =
                 world.commit(Some(replica), |mvcc, pending, now| pending.txn(mvcc, txn, now));
             match &result {

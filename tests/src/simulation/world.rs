@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -60,6 +60,21 @@ pub(crate) struct Weather {
     pub(crate) crm_cut: BTreeSet<(usize, ClusterName)>,
 }
 
+impl Weather {
+    /// Whether the store cannot be worked with as usual.
+    pub(crate) fn is_rough(&self, now: u64) -> bool {
+        self.store_down
+            || !self.store_cut.is_empty()
+            || self.store_slow > 0
+            || self.store_lost_answers > 0.0
+            || self.store_late_writes > 0.0
+            || self.store_refuses > 0.0
+            || self.watch_lag > 0
+            || self.watch_silent_until > now
+            || self.fake_keep_alives
+    }
+}
+
 /// See the module.
 pub(crate) struct World {
     /// Milliseconds since the beginning.
@@ -77,6 +92,12 @@ pub(crate) struct World {
     pub(crate) n_messages: u64,
     /// Replicas that crash at their next effect: by this share of effects.
     pub(crate) crash_on_effect: f64,
+    /// How many milliseconds the wall clock of each replica is wrong by.
+    pub(crate) skews: Vec<Arc<AtomicU64>>,
+    /// Stored values that were damaged, and what they were.
+    pub(crate) spoilt: BTreeMap<String, Vec<u8>>,
+    /// Whether the store is being written to behind everybody's back.
+    pub(crate) is_overwriting: bool,
     n_events: u64,
     n_uids: u64,
     events: BTreeMap<(u64, u64), Event>,
@@ -105,6 +126,9 @@ impl World {
             lives: Vec::new(),
             n_messages: 0,
             crash_on_effect: 0.0,
+            skews: Vec::new(),
+            spoilt: BTreeMap::new(),
+            is_overwriting: false,
             n_events: 0,
             n_uids: 0,
             events: BTreeMap::new(),
