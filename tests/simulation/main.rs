@@ -1,14 +1,17 @@
-//! The simulation, as a test: a hundred bad days, and seeds that were once a bug.
+//! The simulation, as a test: three hundred bad days, and seeds that were once a bug.
 
 use std::thread;
 
 use oprc_tests::simulation::{Options, Report, run};
 
-/// Minutes of quiet: the hour is for `cargo xtask simulate`.
-const OPTIONS: Options = Options { quiet_millis: 10 * 60_000, is_printed: false };
+/// Minutes of quiet, more than lie between two full listings: the hour is for `cargo xtask simulate`.
+const OPTIONS: Options = Options { quiet_millis: 6 * 60_000, is_printed: false };
 
 /// Seeds that found a bug once, and which.
-const REGRESSIONS: &[(u64, &str)] = &[];
+const REGRESSIONS: &[(u64, &str)] = &[
+    (10120, "a record that a restored store did not hold was never written again"),
+    (10164, "and so what the cluster held was not seen, and a generation that it had was sent"),
+];
 
 fn assert_well(report: &Report) {
     let (seed, violations) = (report.seed, report.violations.join("\n"));
@@ -28,12 +31,12 @@ fn the_same_seed_is_the_same_run() {
 }
 
 #[test]
-fn a_hundred_seeds() {
+fn three_hundred_seeds() {
     let n_threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for first in 0..n_threads {
             scope.spawn(move || {
-                for seed in (0..100).skip(first).step_by(n_threads) {
+                for seed in (0..300).skip(first).step_by(n_threads) {
                     assert_well(&run(seed, OPTIONS));
                 }
             });
