@@ -11,6 +11,7 @@ mod support;
 
 mod clusters;
 mod configuration;
+mod connections;
 mod crashes;
 mod credentials;
 mod examples;

@@ -3,29 +3,34 @@
 //! Both servers of the workspace serve their router through this, so that a slow, silent or greedy
 //! client costs the same little everywhere. It knows nothing of what is served.
 
+mod seats;
 mod stall;
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, extract::Request};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
-    service::TowerToHyperService,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
-use self::stall::Stall;
+use self::{
+    seats::{Held, Seat, Seats},
+    stall::Stall,
+};
 
-/// The most connections at once; who comes later waits to be accepted.
+/// The most connections at once. Who comes later gets the place of one that waits for nothing, or
+/// waits while there is none.
 const MAX_CONNECTIONS: usize = 2_048;
 
 /// How long a client may take for the head of a request, the pause before it included. Longer than
@@ -65,19 +70,18 @@ pub async fn serve(
     grace: Duration,
     stop: CancellationToken,
 ) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let seats = Seats::new(MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
     loop {
         let accepting = async {
-            let permit = Arc::clone(&permits).acquire_owned().await;
-            (permit, listener.accept().await)
+            let (stream, _) = listener.accept().await?;
+            Ok::<_, io::Error>((stream, seats.take().await))
         };
-        let (permit, stream) = tokio::select! {
+        let (stream, seat) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => continue,
-            (permit, accepted) = accepting => match accepted {
-                Ok((stream, _)) => (permit, stream),
+            accepted = accepting => match accepted {
+                Ok(accepted) => accepted,
                 Err(err) => {
                     tracing::warn!(error = %err, "a connection cannot be accepted");
                     sleep(ACCEPT_RETRY).await;
@@ -85,12 +89,17 @@ pub async fn serve(
                 }
             },
         };
+        while connections.try_join_next().is_some() {}
         let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
         connections.spawn(async move {
-            if let Err(err) = connect(stream, tls, router, stop).await {
-                tracing::debug!(error = %err, "a connection broke");
+            let sent_away = seat.sent_away();
+            tokio::select! {
+                biased;
+                () = sent_away.cancelled() => (),
+                ended = connect(stream, tls, router, seat, stop) => if let Err(err) = ended {
+                    tracing::debug!(error = %err, "a connection broke");
+                }
             }
-            drop(permit);
         });
     }
     drop(listener);
@@ -105,18 +114,21 @@ async fn connect(
     stream: TcpStream,
     tls: Option<Acceptor>,
     router: Router,
+    seat: Seat,
     stop: CancellationToken,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let Some(tls) = tls else { return answer(stream, router, stop).await };
+    let Some(tls) = tls else { return answer(stream, router, seat, stop).await };
     let stream = timeout(HANDSHAKE_TIMEOUT, tls().accept(stream)).await;
-    answer(stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??, router, stop).await
+    let stream = stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    answer(stream, router, seat, stop).await
 }
 
 /// Answers the requests of one connection until it ends, or until `stop` and the one under way.
 async fn answer(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     router: Router,
+    seat: Seat,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
@@ -125,7 +137,15 @@ async fn answer(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES);
-    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (busy, router) = (seat.begin(), router.clone());
+        async move {
+            // Sent away at this very moment: nothing of the request is done.
+            let Some(busy) = busy else { return Err(io::Error::from(io::ErrorKind::TimedOut)) };
+            let Ok(response) = router.oneshot(request).await;
+            Ok(response.map(|body| Held::new(body, busy)))
+        }
+    });
     let connection = builder.serve_connection(TokioIo::new(Stall::new(stream)), service);
     tokio::pin!(connection);
     let served = tokio::select! {

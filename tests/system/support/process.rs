@@ -55,6 +55,13 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// How much memory it has.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// SIGTERM: it is asked to end.
     pub(crate) fn terminate(&self) {
         self.signal("TERM");
