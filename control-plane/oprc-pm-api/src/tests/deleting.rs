@@ -137,6 +137,7 @@ async fn a_deployment_leaves_one_cluster() {
     let before = world.revision().await;
     world.delete("/api/v1/deployments/d?cluster=east").await.is(202);
     assert_eq!(world.revision().await, before);
+    world.delete("/api/v1/deployments/d?cluster=nowhere").await.refused(404, "not_found");
     world.delete("/api/v1/deployments/d?cluster=NOT%20ONE").await.refused(400, "invalid_parameter");
     // A later push says otherwise.
     let back = world.put("/api/v1/deployments/d", spec).await.is(200).json();

@@ -127,6 +127,9 @@ pub(super) fn exclude<'p>(
     if stored.meta.is_deleting() || stored.spec.excluded_envs.contains(cluster) {
         return Ok(Decision::new(Outcome::Unchanged, kept(key, &entry)));
     }
+    if !is_known(view, &stored.spec, cluster) {
+        return Err(Error::NotFound { key: Key::Cluster(cluster.clone()).to_string() });
+    }
     let mut spec = Box::new(stored.spec.clone());
     spec.excluded_envs.push(cluster.clone());
     let correlation_id = removal.correlation_id.map(str::to_owned);
@@ -141,4 +144,14 @@ pub(super) fn exclude<'p>(
     let precondition = Precondition::At(entry.revision);
     let draft = Draft { key, precondition, meta, spec: Spec::Excluding(spec) };
     Ok(Decision { warnings, ..Decision::new(Outcome::Replaced, Principal::Written(draft)) })
+}
+
+/// Whether `cluster` is registered, or else named by the deployment or holding a unit of it: what
+/// is neither is a slip of the pen.
+fn is_known(view: &View<'_>, spec: &OClassDeployment, cluster: &ClusterName) -> bool {
+    view.state.clusters.contains_key(cluster)
+        || view.state.unreadable.contains_key(&Key::Cluster(cluster.clone()))
+        || view.state.unit(cluster, &spec.key).is_some()
+        || spec.target_envs.contains(cluster)
+        || spec.available_envs.contains(cluster)
 }
