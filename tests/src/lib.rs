@@ -1,3 +1,4 @@
 //! Whole-system tests.
 
+pub mod hostile;
 pub mod simulation;

@@ -12,6 +12,7 @@ mod error;
 mod etcd;
 mod extras;
 mod faults;
+mod fuzz;
 mod http;
 mod images;
 mod mutations;
@@ -59,6 +60,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Break the real thing while it is under load, and measure how it recovers
     Faults(faults::Args),
+    /// Look for input that breaks something; needs a nightly compiler
+    Fuzz(fuzz::Args),
     /// Make container images of programs built here, for docker-compose.test.yml
     Images(BuildArgs),
 }
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Faults(args) => faults::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Images(args) => images::build(args.profile()),
         Command::Build(args) => build(args.profile()),
     };
