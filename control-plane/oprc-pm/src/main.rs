@@ -15,6 +15,10 @@ use tokio::{
     time::sleep,
 };
 
+/// The system's allocator keeps what was freed in many small pieces; see decision 0001.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Between two foldings of the histograms' samples.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
