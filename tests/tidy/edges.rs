@@ -52,6 +52,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "oprc-tests",
         &[
+            "oprc-config",
             "oprc-controller-runtime",
             "oprc-controllers",
             "oprc-cp-storage",
@@ -61,6 +62,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "oprc-pm-api",
         ],
     ),
+    ("oprc-fuzz", &["oprc-tests"]),
     ("xtask", &[]),
 ];
 

@@ -43,6 +43,8 @@ fn is_label(name: &str) -> bool {
 }
 
 const NAME: &str = "1 to 253 of [A-Za-z0-9._-], beginning with a letter or digit";
+/// The label that sorts first: `-` alone is less than `0`, and cannot be at the beginning.
+const LEAST_LABEL: &str = "0";
 const LABEL: &str = "1 to 63 of [a-z0-9-], with a letter or digit at both ends";
 
 macro_rules! name_type {
@@ -125,6 +127,22 @@ name_type!(
     /// Invariant: an RFC 1123 label, so that a CRM can name its resources after it.
     UnitId, "unit id", is_label, LABEL
 );
+
+impl ClusterName {
+    /// The name that sorts before all others; where a range of keys begins.
+    #[must_use]
+    pub fn least() -> Self {
+        Self(LEAST_LABEL.into())
+    }
+}
+
+impl UnitId {
+    /// The id that sorts before all others; where a range of keys begins.
+    #[must_use]
+    pub fn least() -> Self {
+        Self(LEAST_LABEL.into())
+    }
+}
 
 /// How many base-32 characters of the hash end a [`UnitId`]: 50 bits, so that among a million
 /// units two collide with probability 0.0004.

@@ -1,5 +1,7 @@
 //! Deployment records: what a CRM says that it holds.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -173,7 +175,7 @@ pub struct StoredRecord {
     pub managed: bool,
     /// What the CRM said that it holds; none: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record: Option<DeploymentRecord>,
+    pub record: Option<Arc<DeploymentRecord>>,
     /// Why the CRM does not take the unit's newest generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,

@@ -113,7 +113,7 @@ impl Controllers {
             for name in state.packages.keys().chain(state.package_statuses.keys()) {
                 packages.add(name.clone(), Priority::Resync);
             }
-            let keys = state.deployments.keys().chain(state.units.keys());
+            let keys = state.deployments.keys().chain(state.units.keys().map(|(key, _)| key));
             for key in keys.chain(state.deployment_statuses.keys()) {
                 deployments.add(key.clone(), Priority::Resync);
             }

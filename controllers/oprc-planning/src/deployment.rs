@@ -29,7 +29,7 @@ pub struct Input<'a> {
     /// Its spec; `None`: there is none.
     pub spec: Option<&'a Stored<OClassDeployment>>,
     /// Its units, by cluster.
-    pub units: &'a BTreeMap<ClusterName, &'a StoredUnit>,
+    pub units: &'a BTreeMap<ClusterName, StoredUnit>,
     /// Its records: what clusters hold, and what they refused.
     pub records: &'a BTreeMap<(ClusterName, UnitId), &'a StoredRecord>,
     /// What was said before.
@@ -220,8 +220,7 @@ fn status<'a>(
     writes: &BTreeMap<ClusterName, StoredUnit>,
     generation: u64,
 ) -> DeploymentStatus {
-    let mut units: BTreeMap<&ClusterName, &StoredUnit> =
-        input.units.iter().map(|(cluster, unit)| (cluster, *unit)).collect();
+    let mut units: BTreeMap<&ClusterName, &StoredUnit> = input.units.iter().collect();
     units.extend(writes.iter());
     let parts: Vec<ClusterPart> = units
         .into_iter()

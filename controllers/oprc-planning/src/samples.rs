@@ -118,7 +118,7 @@ pub(crate) fn stored_record(
         id: unit.id.clone(),
         deployment_key: unit.deployment_key.clone(),
         managed: true,
-        record,
+        record: record.map(Into::into),
         refusal,
         observed_at: Timestamp::UNIX_EPOCH,
     }

@@ -34,9 +34,10 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Ten thousand transactions, 64 MiB: minutes of a busy system, for a watch that reconnects.
+    /// Ten thousand transactions, 16 MiB: many seconds of a busy system, for a watch that
+    /// reconnects in the same process, and for the pages of a listing.
     fn default() -> Self {
-        Self { max_log_txns: 10_000, max_log_bytes: 64 << 20 }
+        Self { max_log_txns: 10_000, max_log_bytes: 16 << 20 }
     }
 }
 

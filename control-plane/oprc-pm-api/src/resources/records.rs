@@ -115,9 +115,11 @@ fn of_deployment(
     limit: usize,
     items: &mut Vec<RecordRow>,
 ) -> Chunk<Place> {
-    let places = state.records_of_deployment(deployment).iter();
-    let places = places.filter(|place| after.is_none_or(|after| *place > after));
-    list::take(places, Place::clone, items, limit, |(there, id)| {
+    let places = state.records_of_deployment(deployment);
+    let is_after =
+        |place: &(&ClusterName, &UnitId)| after.is_none_or(|(cluster, id)| *place > (cluster, id));
+    let place = |(there, id): (&ClusterName, &UnitId)| (there.clone(), id.clone());
+    list::take(places.filter(is_after), place, items, limit, |(there, id)| {
         let entry = state.record(there, id)?.clone();
         let is_wanted = cluster.is_none_or(|cluster| cluster == there);
         is_wanted.then(|| RecordRow { entry, is_stale: is_silent(state, there) })

@@ -3,7 +3,7 @@
 use oprc_cp_storage::keys::Key;
 use serde_json::{Value, json};
 
-use super::world::{World, deployment, name, package, with};
+use super::world::{World, cluster, deployment, name, package, with};
 
 #[tokio::test(start_paused = true)]
 async fn deleting_marks_once() {
@@ -149,14 +149,7 @@ async fn a_deployment_leaves_one_cluster() {
 async fn a_registration_goes_when_nothing_is_left() {
     let world = World::new().await;
     let key = Key::Cluster(name("east"));
-    let cluster = json!({
-        "meta": {
-            "uid": "c1", "generation": 1,
-            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
-        },
-        "spec": { "name": "east", "endpoints": ["http://crm"] },
-    });
-    world.store(&key, &cluster).await;
+    world.store(&key, &cluster("east")).await;
     let unit = Key::Unit(name("east"), name("d"));
     world.store(&unit, &super::observed::unit("east", "d")).await;
     let problem = world.delete("/api/v1/clusters/east").await.refused(409, "has_dependants");

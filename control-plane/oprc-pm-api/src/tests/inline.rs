@@ -1,8 +1,9 @@
 //! Deployments that packages declare inline.
 
+use oprc_cp_storage::keys::Key;
 use serde_json::{Value, json};
 
-use super::world::{World, deployment, package, with};
+use super::world::{World, cluster, deployment, name, package, with};
 
 const SHOP: &str = "/api/v1/packages/shop";
 
@@ -73,6 +74,7 @@ async fn one_created_again_by_hand_is_still_its_packages() {
 async fn changes_by_hand_last_until_the_declaration_changes() {
     let world = World::new().await;
     world.put(SHOP, declaring("shop", &["a"])).await.is(201);
+    world.store(&Key::Cluster(name("east")), &cluster("east")).await;
     world.delete("/api/v1/deployments/a?cluster=east").await.is(202);
     let excluded =
         async || world.get("/api/v1/deployments/a").await.is(200).json()["excluded_envs"].clone();

@@ -4,7 +4,7 @@ use http::Method;
 use oprc_cp_storage::keys::Key;
 use serde_json::{Value, json};
 
-use super::world::{World, deployment, name, package};
+use super::world::{World, cluster, deployment, name, package};
 
 /// A stored unit of the deployment on the cluster.
 pub(super) fn unit(cluster: &str, deployment: &str) -> Value {
@@ -28,16 +28,6 @@ fn record(cluster: &str, deployment: &str) -> Value {
     json!({
         "cluster": cluster, "id": unit_id(cluster, deployment), "deployment_key": deployment,
         "managed": true, "observed_at": "2026-01-01T00:00:00Z",
-    })
-}
-
-fn cluster(name: &str) -> Value {
-    json!({
-        "meta": {
-            "uid": name, "generation": 1,
-            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
-        },
-        "spec": { "name": name, "endpoints": ["http://crm"] },
     })
 }
 

@@ -337,6 +337,17 @@ pub(super) fn deployment(key: &str, package: &str) -> Value {
     serde_json::json!({ "key": key, "package_name": package, "class_key": "Cart" })
 }
 
+/// The registration of a cluster.
+pub(super) fn cluster(name: &str) -> Value {
+    serde_json::json!({
+        "meta": {
+            "uid": name, "generation": 1,
+            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+        },
+        "spec": { "name": name, "endpoints": ["http://crm"] },
+    })
+}
+
 /// `value` with `field` set to `to`.
 pub(super) fn with(mut value: Value, field: &str, to: Value) -> Value {
     value[field] = to;

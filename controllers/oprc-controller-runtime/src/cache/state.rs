@@ -39,6 +39,28 @@ impl<T> Clone for Entry<T> {
     }
 }
 
+/// A unit as it is stored, and its id. There are as many as deployments times clusters, each of them
+/// is looked at rarely and one at a time, and as text it is a third of what it is unpacked.
+#[derive(Debug)]
+pub struct PackedUnit {
+    /// The unit's id.
+    pub id: UnitId,
+    stored: Bytes,
+}
+
+impl PackedUnit {
+    fn new(stored: Bytes) -> Result<Self, serde_json::Error> {
+        let unit: StoredUnit = serde_json::from_slice(&stored)?;
+        Ok(Self { id: unit.unit.id, stored })
+    }
+
+    /// The unit.
+    #[must_use]
+    pub fn unpack(&self) -> StoredUnit {
+        serde_json::from_slice(&self.stored).expect("it was read from the same text before")
+    }
+}
+
 /// An object that changed: written, removed, become readable or unreadable. It carries no data:
 /// look it up in the [`State`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +95,7 @@ pub struct State {
     /// Registrations.
     pub clusters: BTreeMap<ClusterName, Entry<Stored<ClusterSpec>>>,
     /// Units, by deployment and cluster.
-    pub units: BTreeMap<DeploymentKey, BTreeMap<ClusterName, Entry<StoredUnit>>>,
+    pub units: BTreeMap<(DeploymentKey, ClusterName), Entry<PackedUnit>>,
     /// Records, by cluster and unit.
     pub records: BTreeMap<ClusterName, BTreeMap<UnitId, Entry<StoredRecord>>>,
     /// Statuses of packages.
@@ -90,7 +112,7 @@ pub struct State {
 
     units_of_cluster: BTreeMap<ClusterName, BTreeSet<DeploymentKey>>,
     place_of_unit: BTreeMap<UnitId, (ClusterName, DeploymentKey)>,
-    records_of_deployment: BTreeMap<DeploymentKey, BTreeSet<(ClusterName, UnitId)>>,
+    records_of_deployment: BTreeSet<(DeploymentKey, ClusterName, UnitId)>,
     deployments_of_package: BTreeMap<PackageName, BTreeSet<DeploymentKey>>,
     owned_by_package: BTreeMap<PackageName, BTreeSet<DeploymentKey>>,
     dependants_of_package: BTreeMap<PackageName, BTreeSet<PackageName>>,
@@ -126,8 +148,19 @@ impl State {
         &self,
         cluster: &ClusterName,
         deployment: &DeploymentKey,
-    ) -> Option<&Entry<StoredUnit>> {
-        self.units.get(deployment)?.get(cluster)
+    ) -> Option<&Entry<PackedUnit>> {
+        self.units.get(&(deployment.clone(), cluster.clone()))
+    }
+
+    /// The units of `deployment`, by cluster.
+    pub fn units_of_deployment(
+        &self,
+        deployment: &DeploymentKey,
+    ) -> impl Iterator<Item = (&ClusterName, &Entry<PackedUnit>)> {
+        self.units
+            .range((deployment.clone(), ClusterName::least())..)
+            .take_while(move |((of, _), _)| of == deployment)
+            .map(|((_, cluster), entry)| (cluster, entry))
     }
 
     /// The record of unit `id` on `cluster`.
@@ -137,12 +170,14 @@ impl State {
     }
 
     /// The records of `deployment`, by cluster and unit.
-    #[must_use]
     pub fn records_of_deployment(
         &self,
         deployment: &DeploymentKey,
-    ) -> &BTreeSet<(ClusterName, UnitId)> {
-        self.records_of_deployment.get(deployment).unwrap_or(none())
+    ) -> impl Iterator<Item = (&ClusterName, &UnitId)> {
+        self.records_of_deployment
+            .range((deployment.clone(), ClusterName::least(), UnitId::least())..)
+            .take_while(move |(of, _, _)| of == deployment)
+            .map(|(_, cluster, id)| (cluster, id))
     }
 
     /// The deployments of classes of `package`.
@@ -202,7 +237,7 @@ impl State {
             Key::Package(name) => self.set_package(name, decode(stored, flaw)),
             Key::Deployment(name) => self.set_deployment(name, decode(stored, flaw)),
             Key::Unit(cluster, deployment) => {
-                self.set_unit(cluster, deployment, decode(stored, flaw))
+                self.set_unit(cluster, deployment, read(stored, flaw, PackedUnit::new))
             }
             Key::Record(cluster, id) => self.set_record(cluster, id, decode(stored, flaw)),
             Key::Cluster(name) => {
@@ -278,18 +313,14 @@ impl State {
         &mut self,
         cluster: &ClusterName,
         deployment: &DeploymentKey,
-        new: Option<Entry<StoredUnit>>,
+        new: Option<Entry<PackedUnit>>,
     ) -> Changed {
-        let new_id = new.as_ref().map(|entry| entry.value.unit.id.clone());
-        let of_deployment = self.units.entry(deployment.clone()).or_default();
-        let old = set(of_deployment, cluster, new);
-        if of_deployment.is_empty() {
-            self.units.remove(deployment);
-        }
+        let new_id = new.as_ref().map(|entry| entry.value.id.clone());
+        let old = set(&mut self.units, &(deployment.clone(), cluster.clone()), new);
         let place = (cluster.clone(), deployment.clone());
         if let Some(old) = old {
             // Unless the id is another unit's by now.
-            let id = &old.value.unit.id;
+            let id = &old.value.id;
             if self.place_of_unit.get(id) == Some(&place) {
                 self.place_of_unit.remove(id);
             }
@@ -315,15 +346,15 @@ impl State {
         if of_cluster.is_empty() {
             self.records.remove(cluster);
         }
-        let place = (cluster.clone(), id.clone());
+        let place = |key: &DeploymentKey| (key.clone(), cluster.clone(), id.clone());
         let mut deployments = BTreeSet::new();
         if let Some(old) = old {
             let key = &old.value.deployment_key;
-            remove_from(&mut self.records_of_deployment, key, &place);
+            self.records_of_deployment.remove(&place(key));
             deployments.insert(key.clone());
         }
         if let Some(new) = new_key {
-            self.records_of_deployment.entry(new.clone()).or_default().insert(place);
+            self.records_of_deployment.insert(place(&new));
             deployments.insert(new);
         }
         Changed::Record(cluster.clone(), id.clone(), deployments)
@@ -337,12 +368,25 @@ fn dependencies(package: &OPackage) -> impl Iterator<Item = PackageName> {
 }
 
 /// The object that is `stored`; `None` where it was removed or cannot be read, which `flaw` tells.
-fn decode<T: serde::de::DeserializeOwned>(
+fn decode<T: serde::de::DeserializeOwned + Clone>(
     stored: Option<&KeyValue>,
     flaw: &mut Option<String>,
 ) -> Option<Entry<T>> {
+    // The decoder leaves room at the end of every list, which a copy does not have.
+    read(stored, flaw, |text| {
+        let roomy: T = serde_json::from_slice(&text)?;
+        Ok(roomy.clone())
+    })
+}
+
+/// What `parse` makes of what is `stored`; as [`decode`].
+fn read<T>(
+    stored: Option<&KeyValue>,
+    flaw: &mut Option<String>,
+    parse: impl FnOnce(Bytes) -> Result<T, serde_json::Error>,
+) -> Option<Entry<T>> {
     let stored = stored?;
-    match serde_json::from_slice(&stored.value) {
+    match parse(stored.value.clone()) {
         Ok(value) => Some(Entry { value: Arc::new(value), revision: stored.mod_revision }),
         Err(error) => {
             *flaw = Some(error.to_string());

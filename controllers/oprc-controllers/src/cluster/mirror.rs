@@ -91,7 +91,7 @@ impl Mirror {
         let listing: BTreeMap<_, _> =
             listing.into_iter().map(|record| (record.id.clone(), record)).collect();
         for (id, record) in listing {
-            let record = self.fill_in(record, began);
+            let record = self.received(record, began);
             match self.records.remove(&id) {
                 Some(before) if *before == record => {
                     records.insert(id, before);
@@ -132,7 +132,7 @@ impl Mirror {
     /// beginning: an event about an older generation than the one that is held is passed over.
     pub(crate) fn take(&mut self, event: RecordEvent) -> Option<UnitId> {
         self.tick += 1;
-        let record = self.fill_in(event.record?, self.tick);
+        let record = self.received(event.record?, self.tick);
         let id = record.id.clone();
         if self.records.get(&id).is_some_and(|held| held.generation > record.generation) {
             return None;
@@ -299,9 +299,21 @@ impl Mirror {
         !self.suspects.is_empty()
     }
 
-    /// A CRM that keeps no generations reports none: what we know it took before tick `seen` stands
-    /// in for it.
-    fn fill_in(&self, mut record: DeploymentRecord, seen: u64) -> DeploymentRecord {
+    /// Holds `stored` in place of an equal record, so that it is in memory once.
+    pub(crate) fn share(&mut self, id: &UnitId, stored: &Arc<DeploymentRecord>) {
+        if let Some(held) = self.records.get_mut(id).filter(|held| *held == stored) {
+            *held = Arc::clone(stored);
+        }
+    }
+
+    /// A record as it is held. Without measurements: they are for metrics systems, and would make a
+    /// change of every look. A CRM that keeps no generations reports none: what we know it took
+    /// before tick `seen` stands in for it.
+    fn received(&self, mut record: DeploymentRecord, seen: u64) -> DeploymentRecord {
+        record.nfr_compliance = None;
+        for instance in record.runtime.iter_mut().flatten() {
+            instance.metrics = None;
+        }
         if record.generation > 0 {
             return record;
         }

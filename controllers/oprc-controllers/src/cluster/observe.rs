@@ -169,7 +169,7 @@ fn take_listing(agent: &Agent, began: u64, found: Vec<DeploymentRecord>) {
         mirror.forget_settled(began, |id| has_unit(agent, &state, id));
         let settled = |deployment: &DeploymentKey| {
             let entry = state.unit(&agent.cluster, deployment)?;
-            let id = &entry.value.unit.id;
+            let id = &entry.value.id;
             let is_held = mirror.observe(id) != Observation::Absent;
             (is_held && !to_report.contains(id)).then_some(())
         };

@@ -1,13 +1,8 @@
 //! Writes down what was observed of one unit: its record and refusal, from the mirror to the store.
 
-use std::sync::Arc;
-
 use oprc_controller_runtime::controller::Requeue;
 use oprc_cp_storage::{Write, keys::Key};
-use oprc_models::{
-    names::UnitId,
-    record::{DeploymentRecord, StoredRecord},
-};
+use oprc_models::{names::UnitId, record::StoredRecord};
 
 use super::agent::Agent;
 use crate::{
@@ -41,7 +36,7 @@ fn decide(agent: &Agent, id: &UnitId) -> Result<Option<Write>, Error> {
     // Before a listing was complete, having no record of it means nothing: what was known stands.
     let known = stored.and_then(|entry| entry.value.record.clone());
     let record = match record {
-        Some(record) => Some(without_metrics(&record)),
+        Some(record) => Some(record),
         None if is_listed => None,
         None => known,
     };
@@ -66,20 +61,12 @@ fn decide(agent: &Agent, id: &UnitId) -> Result<Option<Write>, Error> {
     if let Some(entry) = stored {
         let observed_at = std::mem::replace(&mut new.observed_at, entry.value.observed_at);
         if new == *entry.value {
+            if let Some(record) = &entry.value.record {
+                agent.mirror.lock().share(id, record);
+            }
             return Ok(None);
         }
         new.observed_at = observed_at;
     }
     Ok(Some(put(&key, stored.map(|entry| entry.revision), &new)?))
-}
-
-/// The record without what changes all the time: measurements are for metrics systems, and would
-/// make a write of every look.
-fn without_metrics(record: &Arc<DeploymentRecord>) -> DeploymentRecord {
-    let mut record = DeploymentRecord::clone(record);
-    record.nfr_compliance = None;
-    for instance in record.runtime.iter_mut().flatten() {
-        instance.metrics = None;
-    }
-    record
 }

@@ -1,6 +1,6 @@
 //! Brings one unit about: reads what is desired and observed, plans, calls the CRM.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use oprc_controller_runtime::controller::Requeue;
 use oprc_cp_storage::keys::Key;
@@ -8,7 +8,7 @@ use oprc_crm_client::{CallError, Deleted};
 use oprc_models::{
     names::{DeploymentKey, UnitId},
     record::Refusal,
-    unit::DeploymentUnit,
+    unit::{DeploymentUnit, StoredUnit},
 };
 use oprc_observability::Report;
 use oprc_planning::unit::{Action, Observation, Reason, plan};
@@ -41,7 +41,7 @@ enum Decision {
     /// Wait for a listing.
     Observe,
     Forget(UnitId, DeploymentKey, oprc_cp_storage::Revision),
-    Apply(Arc<oprc_models::unit::StoredUnit>, Reason),
+    Apply(Box<StoredUnit>, Reason),
     Delete(Removal),
 }
 
@@ -93,19 +93,19 @@ fn decide_unit(agent: &Agent, deployment: &DeploymentKey) -> Result<Decision, Er
     let Some(entry) = state.unit(&agent.cluster, deployment) else {
         return Ok(Decision::Nothing);
     };
-    let unit = &entry.value;
-    let (id, generation) = (&unit.unit.id, unit.unit.generation);
+    let unit = entry.value.unpack();
+    let (id, generation) = (&entry.value.id, unit.unit.generation);
     let removal =
         |generation| Removal { id: id.clone(), deployment: deployment.clone(), generation };
     let mirror = agent.mirror.lock();
-    Ok(match plan(unit, mirror.observe(id)) {
+    Ok(match plan(&unit, mirror.observe(id)) {
         Action::Nothing => Decision::Nothing,
         Action::Observe | Action::Apply(_) if mirror.applied_at(id, generation).is_some() => {
             await_record(agent, &mirror, id, generation)
         }
         Action::Observe if !mirror.is_listed() => Decision::Park,
         Action::Observe => Decision::Observe,
-        Action::Apply(reason) => Decision::Apply(Arc::clone(unit), reason),
+        Action::Apply(reason) => Decision::Apply(Box::new(unit), reason),
         Action::Delete(generation, _) => ask_to_delete(&mirror, removal(generation)),
         // Not there; but a creation may still be under way to it. A deletion that the CRM answered
         // fences it off.

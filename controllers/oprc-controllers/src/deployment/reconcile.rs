@@ -64,17 +64,15 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
     })?;
     let spec = state.deployments.get(key);
     let status = state.deployment_statuses.get(key);
-    let entries = state.units.get(key);
-    let units: BTreeMap<_, _> = entries
-        .into_iter()
-        .flatten()
-        .map(|(cluster, entry)| (cluster.clone(), &*entry.value))
+    let units: BTreeMap<_, _> = state
+        .units_of_deployment(key)
+        .map(|(cluster, entry)| (cluster.clone(), entry.value.unpack()))
         .collect();
-    let places = state.records_of_deployment(key).iter();
-    let records: BTreeMap<_, _> = places
-        .filter_map(|place| {
-            let entry = state.record(&place.0, &place.1)?;
-            entry.value.managed.then(|| (place.clone(), &*entry.value))
+    let records: BTreeMap<_, _> = state
+        .records_of_deployment(key)
+        .filter_map(|(cluster, id)| {
+            let entry = state.record(cluster, id)?;
+            entry.value.managed.then(|| ((cluster.clone(), id.clone()), &*entry.value))
         })
         .collect();
     let input = Input {

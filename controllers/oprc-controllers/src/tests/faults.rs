@@ -47,7 +47,7 @@ async fn orphan_is_deleted_and_stranger_is_left_alone() {
     world.put_package(1, "shop:1").await;
     world.put_deployment("u1", 1, &["east"]).await;
     world.running("shop.cart", 1).await;
-    let unit = world.cache.read().units["shop.cart"]["east"].value.unit.clone();
+    let unit = world.units("shop.cart")["east"].unit.clone();
     let cluster: ClusterName = "east".parse().unwrap();
     for (id, owner) in [("orphan-1", "oprc-pm"), ("stranger-1", "another")] {
         let mut record = record_of(&unit, &cluster);
@@ -75,7 +75,7 @@ async fn many_orphans_are_held_until_most_units_are_wanted() {
     world.put_package(1, "shop:1").await;
     world.put_deployment("u1", 1, &["east"]).await;
     world.running("shop.cart", 1).await;
-    let unit = world.cache.read().units["shop.cart"]["east"].value.unit.clone();
+    let unit = world.units("shop.cart")["east"].unit.clone();
     let cluster: ClusterName = "east".parse().unwrap();
     let orphans: Vec<String> = (0..8).map(|n| format!("orphan-{n}")).collect();
     let n_orphans = |east: &SimulatedCrm| {
@@ -132,7 +132,7 @@ async fn dead_cluster_delays_only_itself_and_delete_waits_for_it() {
     world.begin_term().await;
     world.quiet().await;
     assert!(world.cache.read().deployments.contains_key("shop.cart"), "it waits for west");
-    assert!(world.cache.read().units["shop.cart"].contains_key("west"));
+    assert!(world.units("shop.cart").contains_key("west"));
     west.set_dead(false);
     world.gone("shop.cart").await;
     assert!(west.inner.lock().records.is_empty());
@@ -170,10 +170,10 @@ async fn recreated_deployment_waits_for_its_predecessor() {
     world.put_package(1, "shop:1").await;
     world.put_deployment("u1", 1, &["east"]).await;
     world.running("shop.cart", 1).await;
-    let before = world.cache.read().units["shop.cart"]["east"].value.unit.id.clone();
+    let before = world.units("shop.cart")["east"].unit.id.clone();
     world.put_deployment("u2", 2, &["east"]).await;
     world.running("shop.cart", 2).await;
-    let after = world.cache.read().units["shop.cart"]["east"].value.unit.id.clone();
+    let after = world.units("shop.cart")["east"].unit.id.clone();
     assert_ne!(before, after, "incarnations have ids of their own");
     let effects = east.inner.lock().effects.clone();
     let verbs: Vec<_> = effects.iter().map(|effect| effect.split(' ').next().unwrap()).collect();
@@ -230,10 +230,8 @@ async fn unreadable_registration_moves_nothing() {
     world.quiet().await;
     world.running("shop.cart", 1).await;
     assert_eq!(east.inner.lock().effects, ["create shop.cart 1", "update shop.cart 2"]);
-    let state = world.cache.read();
-    assert!(state.unreadable.contains_key(&key));
-    let units = &state.units["shop.cart"];
-    assert_eq!(units.keys().map(ClusterName::as_str).collect::<Vec<_>>(), ["east"]);
+    assert!(world.cache.read().unreadable.contains_key(&key));
+    assert_eq!(world.units("shop.cart").into_keys().collect::<Vec<_>>(), ["east"]);
     assert!(west.inner.lock().effects.is_empty());
 }
 

@@ -23,6 +23,7 @@ use oprc_models::{
     package::OPackage,
     record::RunCondition,
     status::DeploymentStatus,
+    unit::StoredUnit,
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
@@ -195,14 +196,22 @@ impl World {
         .await;
     }
 
+    /// The stored units of `key`, by cluster.
+    pub(crate) fn units(&self, key: &str) -> BTreeMap<String, StoredUnit> {
+        let state = self.cache.read();
+        let key = key.parse().unwrap();
+        let units = state.units_of_deployment(&key);
+        units.map(|(cluster, entry)| (cluster.to_string(), entry.value.unpack())).collect()
+    }
+
     /// Waits until nothing of `key` is left in the store.
     pub(crate) async fn gone(&self, key: &str) {
         let key: DeploymentKey = key.parse().unwrap();
         self.eventually(120, "gone", |world| {
             let state = world.cache.read();
             !state.deployments.contains_key(&key)
-                && !state.units.contains_key(&key)
-                && state.records_of_deployment(&key).is_empty()
+                && state.units_of_deployment(&key).next().is_none()
+                && state.records_of_deployment(&key).next().is_none()
                 && !state.deployment_statuses.contains_key(&key)
         })
         .await;

@@ -28,9 +28,7 @@ async fn deploys_changes_retargets_and_deletes() {
     world.put_deployment("u1", 2, &["east"]).await;
     world.eventually(60, "west is emptied", |_| west.inner.lock().records.is_empty()).await;
     world.running("shop.cart", 2).await;
-    world
-        .eventually(60, "one unit", |world| world.cache.read().units["shop.cart"].len() == 1)
-        .await;
+    world.eventually(60, "one unit", |world| world.units("shop.cart").len() == 1).await;
     assert_eq!(east.inner.lock().effects.len(), 2, "east is left alone");
 
     world.delete_deployment("shop.cart").await;

@@ -53,11 +53,10 @@ impl World {
 
     /// The one place that calls `plan`.
     pub(super) fn plan(&self) -> Plan {
-        let units = self.units.iter().map(|(cluster, unit)| (cluster.clone(), unit)).collect();
         let records = self.records.iter().map(|(place, record)| (place.clone(), record)).collect();
         let input = Input {
             spec: self.spec.as_ref(),
-            units: &units,
+            units: &self.units,
             records: &records,
             status: self.status.as_ref(),
             owner: OWNER,

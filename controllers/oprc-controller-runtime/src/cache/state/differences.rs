@@ -27,11 +27,9 @@ impl State {
         differing(&before.cluster_statuses, &self.cluster_statuses, |name| {
             add(Key::ClusterStatus(name));
         });
-        let nothing = BTreeMap::new();
-        for deployment in before.units.keys().chain(self.units.keys()) {
-            let [old, new] = [before, self].map(|s| s.units.get(deployment).unwrap_or(&nothing));
-            differing(old, new, |cluster| add(Key::Unit(cluster, deployment.clone())));
-        }
+        differing(&before.units, &self.units, |(deployment, cluster)| {
+            add(Key::Unit(cluster, deployment));
+        });
         let nothing = BTreeMap::new();
         for cluster in before.records.keys().chain(self.records.keys()) {
             let [old, new] = [before, self].map(|s| s.records.get(cluster).unwrap_or(&nothing));

@@ -100,7 +100,8 @@ impl Model {
         let name = cluster(CLUSTERS[self.rng.usize(0..3)]);
         let Some(stored) = self.world.units.get(&name).cloned() else { return };
         let place = (name.clone(), stored.unit.id.clone());
-        let held = self.world.records.get(&place).and_then(|record| record.record.clone());
+        let held =
+            self.world.records.get(&place).and_then(|record| record.record.as_deref().cloned());
         match (self.rng.u8(0..8), held) {
             // Restored from a backup.
             (0, _) => {
