@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use oprc_tests::simulation::{Options, Report, run};
+use oprc_tests::simulation::{Cut, Options, Report, run, stories};
 
 /// Minutes of quiet, more than lie between two full listings: the hour is for `cargo xtask simulate`.
 const OPTIONS: Options = Options { quiet_millis: 6 * 60_000, is_printed: false };
@@ -49,4 +49,25 @@ fn what_was_once_a_bug() {
     for (seed, _) in REGRESSIONS {
         assert_well(&run(*seed, OPTIONS));
     }
+}
+
+/// Every thirteenth effect: `cargo xtask simulate --cuts` cuts at each.
+#[test]
+fn stories_that_are_cut_end_the_same() {
+    let options = Options { quiet_millis: 60_000, ..OPTIONS };
+    thread::scope(|scope| {
+        for story in stories() {
+            scope.spawn(move || {
+                let uncut = story.tell(1, None, options);
+                assert_well(&uncut.report);
+                assert!(uncut.made.values().any(|made| made.n_created > 0), "nothing was made");
+                for effect in (1..=uncut.n_effects).step_by(13) {
+                    for cut in [Cut::Crash(effect), Cut::Freeze(effect)] {
+                        let violations = story.tell(1, Some(cut), options).violations(&uncut);
+                        assert!(violations.is_empty(), "{}, {cut:?}: {violations:#?}", story.name);
+                    }
+                }
+            });
+        }
+    });
 }

@@ -10,7 +10,8 @@ use std::{
 };
 
 use clap::Parser;
-use oprc_tests::simulation::{Options, Plan, Report, run, shrink, tell};
+use oprc_tests::simulation::{Cut, Options, Plan, Report, run, shrink, stories, tell};
+use parking_lot::Mutex;
 
 /// How often a failing story is told again to make it short.
 const MAX_SHRINKING: usize = 400;
@@ -19,15 +20,22 @@ const MAX_SHRINKING: usize = 400;
 #[derive(Parser)]
 #[command(name = "cargo xtask simulate")]
 struct Args {
-    /// How many seeds to run
-    #[arg(long, default_value_t = 1000)]
-    seeds: u64,
+    /// How many seeds to run; by default 1000, and 1 with `--cuts`
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first of them
     #[arg(long, default_value_t = 0)]
     from: u64,
     /// Run this seed alone
     #[arg(long)]
     seed: Option<u64>,
+    /// Tell stories without faults, and cut them: the leader crashes right after each effect, and
+    /// its view is frozen before each
+    #[arg(long, conflicts_with = "seed")]
+    cuts: bool,
+    /// With `--cuts`: only at each so many effects
+    #[arg(long, requires = "cuts", default_value_t = 1)]
+    every: usize,
     /// Print every line of its trace
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -51,6 +59,9 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let options = Options { quiet_millis: args.quiet_mins * 60_000, is_printed: args.trace };
+    if args.cuts {
+        return cut_stories(&args, options);
+    }
     let Some(seed) = args.seed else { return campaign(&args, options) };
     let mut plan = Plan::draw(seed);
     if let Some(numbers) = &args.only {
@@ -108,9 +119,67 @@ fn tell_shrunk(plan: Plan, report: Report, options: Options) {
     say(&format!("see it: cargo xtask simulate --seed {seed} --only {only} --trace"));
 }
 
+/// Cuts every story at every effect, for each seed.
+fn cut_stories(args: &Args, options: Options) -> ExitCode {
+    let options = Options { quiet_millis: options.quiet_millis.min(120_000), ..options };
+    let mut n_failed = 0;
+    for seed in args.from..args.from + args.seeds.unwrap_or(1) {
+        for story in stories() {
+            let uncut = story.tell(seed, None, options);
+            if !uncut.report.violations.is_empty() {
+                tell_run(&uncut.report, true);
+                n_failed += 1;
+                continue;
+            }
+            let effects = (1..=uncut.n_effects).step_by(args.every);
+            let cuts: Vec<Cut> = effects.flat_map(|n| [Cut::Crash(n), Cut::Freeze(n)]).collect();
+            let next = AtomicU64::new(0);
+            let failed = Mutex::new(Vec::new());
+            thread::scope(|scope| {
+                for _ in 0..jobs(args) {
+                    scope.spawn(|| {
+                        loop {
+                            let n = next.fetch_add(1, Ordering::Relaxed);
+                            let n = usize::try_from(n).unwrap_or(usize::MAX);
+                            let Some(cut) = cuts.get(n) else { return };
+                            let told = story.tell(seed, Some(*cut), options);
+                            let violations = told.violations(&uncut);
+                            if !violations.is_empty() {
+                                failed.lock().push((*cut, violations, told.report.tail));
+                            }
+                        }
+                    });
+                }
+            });
+            let failed = failed.into_inner();
+            say(&format!(
+                "seed {seed}, \"{}\": {} effects, {} cuts, {} failed",
+                story.name,
+                uncut.n_effects,
+                cuts.len(),
+                failed.len()
+            ));
+            for (i, (cut, violations, tail)) in failed.iter().enumerate() {
+                if i == 0 {
+                    tail.iter().for_each(|line| say(line));
+                }
+                violations.iter().for_each(|violation| say(&format!("{cut:?}: {violation}")));
+            }
+            n_failed += failed.len();
+        }
+    }
+    verdict(n_failed == 0)
+}
+
+/// Threads to run on.
+fn jobs(args: &Args) -> usize {
+    let all = || thread::available_parallelism().map_or(1, usize::from);
+    args.jobs.unwrap_or_else(all).max(1)
+}
+
 fn campaign(args: &Args, options: Options) -> ExitCode {
-    let jobs = args.jobs.or_else(|| thread::available_parallelism().ok().map(usize::from));
-    let (next, end) = (AtomicU64::new(args.from), args.from + args.seeds);
+    let n_seeds = args.seeds.unwrap_or(1000);
+    let (next, end) = (AtomicU64::new(args.from), args.from + n_seeds);
     let (sender, reports) = std::sync::mpsc::channel::<Report>();
     #[expect(clippy::disallowed_methods, reason = "seeds a second of real time")]
     let began = Instant::now();
@@ -118,7 +187,7 @@ fn campaign(args: &Args, options: Options) -> ExitCode {
     let mut first_failed: Option<Report> = None;
     let mut strikes: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     thread::scope(|scope| {
-        for _ in 0..jobs.unwrap_or(1).max(1) {
+        for _ in 0..jobs(args) {
             let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
                 loop {
@@ -139,7 +208,6 @@ fn campaign(args: &Args, options: Options) -> ExitCode {
             }
             let rate = f64::from(n_done) / began.elapsed().as_secs_f64();
             if io::stderr().is_terminal() {
-                let n_seeds = args.seeds;
                 let _ = write!(io::stderr(), "\r{n_done}/{n_seeds} seeds, {rate:.1}/s ");
             }
             if !report.violations.is_empty() {

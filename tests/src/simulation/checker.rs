@@ -13,13 +13,13 @@ use oprc_models::{
     names::{ClusterName, DeploymentKey, UnitId},
     package::OPackage,
     record::{DeploymentRecord, RunCondition, StoredRecord},
-    status::DeploymentStatus,
+    status::{DeploymentStatus, PackageStatus},
     unit::{DeploymentUnit, StoredUnit},
 };
 use serde::de::DeserializeOwned;
 
 use super::{
-    replica::OWNER,
+    replica::{LEADER_KEY, OWNER},
     world::{World, note},
 };
 
@@ -127,6 +127,7 @@ impl World {
                 continue;
             };
             let (before, after) = (change.before.as_ref(), change.after.as_ref());
+            self.check_fenced(by, &key);
             match &key {
                 Key::Leader(_) => {
                     self.checker.disturbed_at = self.now;
@@ -153,9 +154,18 @@ impl World {
                     self.check_unit(cluster, deployment, decode(before), decode(after));
                 }
                 Key::DeploymentStatus(name) => {
-                    if let Some(status) = decode(after) {
+                    let old: Option<DeploymentStatus> = decode(before);
+                    let new: Option<DeploymentStatus> = decode(after);
+                    let said = |it: &DeploymentStatus| (it.uid.clone(), it.observed_generation);
+                    self.check_monotonic(&key, old.as_ref().map(said), new.as_ref().map(said));
+                    if let Some(status) = new {
                         self.check_status(name, &status);
                     }
+                }
+                Key::PackageStatus(_) => {
+                    let (old, new): (Option<PackageStatus>, _) = (decode(before), decode(after));
+                    let said = |it: PackageStatus| (it.uid, it.observed_generation);
+                    self.check_monotonic(&key, old.map(said), new.map(said));
                 }
                 Key::ClusterStatus(cluster) => {
                     let status: Option<ClusterStatus> = decode(after);
@@ -166,12 +176,49 @@ impl World {
                         self.checker.disconnected.entry(cluster.clone()).or_insert(now);
                     }
                 }
-                Key::Cluster(_) | Key::Record(..) | Key::PackageStatus(_) => (),
+                Key::Cluster(_) | Key::Record(..) => (),
             }
             is_ours = true;
         }
         if is_ours {
             self.checker.n_writes += 1;
+        }
+    }
+
+    /// What controllers write is written by who leads at that moment.
+    fn check_fenced(&mut self, by: Option<usize>, key: &Key) {
+        let is_controllers = matches!(
+            key,
+            Key::Unit(..)
+                | Key::Record(..)
+                | Key::DeploymentStatus(_)
+                | Key::PackageStatus(_)
+                | Key::ClusterStatus(_)
+        );
+        let leader = self.leader();
+        if is_controllers && by != leader {
+            self.violated(format!("fenced: {by:?} wrote {key} while {leader:?} led"));
+        }
+    }
+
+    /// The replica that leads, by the store.
+    pub(crate) fn leader(&self) -> Option<usize> {
+        let holder: Option<serde_json::Value> = decode(self.store.mvcc.get(LEADER_KEY));
+        holder?["id"].as_str()?.strip_prefix('r')?.parse().ok()
+    }
+
+    /// What is said of one incarnation never speaks of an older generation than before.
+    fn check_monotonic(
+        &mut self,
+        key: &Key,
+        before: Option<(String, u64)>,
+        after: Option<(String, u64)>,
+    ) {
+        if let (Some((old_uid, old)), Some((uid, new))) = (before, after)
+            && old_uid == uid
+            && new < old
+        {
+            self.violated(format!("monotonic: {key} goes back from generation {old} to {new}"));
         }
     }
 
@@ -344,6 +391,9 @@ impl World {
         is_new: bool,
     ) {
         self.check_term(cluster, term);
+        if is_new {
+            self.made(cluster, &unit.deployment_key).n_created += 1;
+        }
         let place = (cluster.clone(), unit.id.clone());
         if unit.target_env != *cluster {
             self.violated(format!("{} is for {} and came to {cluster}", unit.id, unit.target_env));
@@ -371,6 +421,7 @@ impl World {
         record: &DeploymentRecord,
     ) {
         self.check_term(cluster, term);
+        self.made(cluster, &record.deployment_key).n_deleted += 1;
         if record.owner != OWNER {
             self.violated(format!("the stranger {} on {cluster} is deleted", record.id));
         }

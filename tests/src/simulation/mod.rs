@@ -21,6 +21,7 @@ mod checker;
 mod converged;
 mod crm;
 mod crm_client;
+mod cuts;
 mod damage;
 mod dice;
 mod nemesis;
@@ -34,6 +35,7 @@ mod users;
 mod world;
 
 pub use self::{
+    cuts::{Cut, Made, Story, Told, stories},
     plan::Plan,
     run::{Options, Report, run, tell},
     shrink::{Shrunk, shrink},

@@ -111,13 +111,18 @@ pub fn run(seed: u64, options: Options) -> Report {
 /// Runs the story of `plan`.
 #[must_use]
 pub fn tell(plan: &Plan, options: Options) -> Report {
+    direct(plan, options, |driver| driver.tell())
+}
+
+/// Has `story` told by a driver, in the setting of `plan`.
+pub(super) fn direct(plan: &Plan, options: Options, story: impl FnOnce(&mut Driver<'_>)) -> Report {
     let seed = plan.seed;
     watch_panics();
     PANICS.set(Some(Vec::new()));
     // The back-off of a watch that is broken draws from the thread's own generator.
     fastrand::seed(seed);
     let mut driver = Driver::new(plan, options);
-    driver.tell();
+    story(&mut driver);
     driver.note_panics();
     driver.replicas.clear();
     PANICS.set(None);
@@ -136,11 +141,11 @@ pub fn tell(plan: &Plan, options: Options) -> Report {
     }
 }
 
-struct Driver<'a> {
+pub(super) struct Driver<'a> {
     plan: &'a Plan,
-    world: SharedWorld,
+    pub(super) world: SharedWorld,
     options: Options,
-    replicas: Vec<Option<Replica>>,
+    pub(super) replicas: Vec<Option<Replica>>,
     n_lives: u64,
     /// The most milliseconds that a replica's clock may run ahead of the others' at this moment: the
     /// plan's, and more while nothing goes on, which saves most of a run's time.
@@ -161,18 +166,18 @@ impl<'a> Driver<'a> {
         self.schedule();
         self.advance(self.plan.end);
         self.mend();
-        if !self.converge() {
+        if !self.converge(SETTLE) {
             return;
         }
         self.keep_still();
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         !self.world.lock().checker.violations.is_empty()
     }
 
     /// The clusters, their registrations and the replicas.
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         let n_replicas = self.plan.n_replicas;
         {
             let mut guard = self.world.lock();
@@ -231,8 +236,8 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Waits until everything is as it should be, and stays so.
-    fn converge(&mut self) -> bool {
+    /// Waits until everything is as it should be, and stays so for `settle` milliseconds.
+    pub(super) fn converge(&mut self, settle: u64) -> bool {
         let began = self.world.lock().now;
         let mut right_since = None;
         loop {
@@ -243,7 +248,7 @@ impl<'a> Driver<'a> {
             let differences = self.world.lock().differences();
             if differences.is_empty() {
                 let since = *right_since.get_or_insert(now);
-                if now - since >= SETTLE {
+                if now - since >= settle {
                     note!(self.world.lock(), "converged");
                     return true;
                 }
@@ -262,7 +267,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Nothing moves any more.
-    fn keep_still(&mut self) {
+    pub(super) fn keep_still(&mut self) {
         let before = self.movements();
         let now = self.world.lock().now;
         self.advance(now + self.options.quiet_millis);
@@ -296,7 +301,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Lets the world and the replicas go on until `until`.
-    fn advance(&mut self, until: u64) {
+    pub(super) fn advance(&mut self, until: u64) {
         let (mut second, mut n_before) = (0, 0);
         loop {
             let next = self.world.lock().next_event().unwrap_or(u64::MAX);

@@ -118,6 +118,16 @@ impl World {
             self.store.watchers.remove(&id);
             return;
         }
+        if let Some((frozen, until)) = self.weather.frozen
+            && frozen == replica
+            && until > now
+        {
+            if let Some(watcher) = self.store.watchers.get_mut(&id) {
+                watcher.is_scheduled = true;
+            }
+            self.deliver(until - now, move |world| world.pump(id));
+            return;
+        }
         let is_silent = is_silent || self.is_store_cut(replica);
         let Some(watcher) = self.store.watchers.get_mut(&id) else { return };
         if is_silent {

@@ -42,7 +42,7 @@ pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T {
     text.parse().unwrap_or_else(|_| unreachable!("{text} is a name"))
 }
 
-fn document<T: serde::de::DeserializeOwned>(value: Value) -> T {
+pub(crate) fn document<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap_or_else(|error| unreachable!("a document: {error}"))
 }
 
@@ -131,6 +131,11 @@ pub(crate) fn ask(world: &SharedWorld, replica: &Replica, wish: Wish) {
     replica.spawn(async move {
         let answer = timeout(PATIENCE, carry_out(&writes, &wish)).await;
         let mut world = world.lock();
+        let is_removal = matches!(wish, Wish::DeleteDeployment(_) | Wish::DeletePackage(..));
+        world.heard = Some(match &answer {
+            Ok(Err(Error::NotFound { .. })) => is_removal,
+            answer => matches!(answer, Ok(Ok(_))),
+        });
         match answer {
             Ok(Ok((key, written))) => {
                 let Written { outcome, meta, revision, .. } = written;

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use super::{
-    checker::Checker, crm::CrmServer, dice::Dice, nemesis::Control, store::StoreServer,
-    trace::Trace,
+    checker::Checker, crm::CrmServer, cuts::Effects, dice::Dice, nemesis::Control,
+    store::StoreServer, trace::Trace,
 };
 
 /// The world, shared between the driver and the replicas' ends of the network.
@@ -54,6 +54,8 @@ pub(crate) struct Weather {
     pub(crate) watch_lag: u64,
     /// Watches deliver nothing until then.
     pub(crate) watch_silent_until: u64,
+    /// The replica whose watches show nothing until then: its view is frozen.
+    pub(crate) frozen: Option<(usize, u64)>,
     /// Keep-alives of leases that are gone are answered all the same.
     pub(crate) fake_keep_alives: bool,
     /// Links between a replica and a cluster that are cut.
@@ -90,6 +92,10 @@ pub(crate) struct World {
     /// The life that each replica is in; none: it is down.
     pub(crate) lives: Vec<Option<u64>>,
     pub(crate) n_messages: u64,
+    /// What took effect.
+    pub(crate) effects: Effects,
+    /// Whether the last request that a user heard of was granted.
+    pub(crate) heard: Option<bool>,
     /// Replicas that crash at their next effect: by this share of effects.
     pub(crate) crash_on_effect: f64,
     /// How many milliseconds the wall clock of each replica is wrong by.
@@ -125,6 +131,8 @@ impl World {
             strikes: BTreeMap::new(),
             lives: Vec::new(),
             n_messages: 0,
+            effects: Effects::default(),
+            heard: None,
             crash_on_effect: 0.0,
             skews: Vec::new(),
             spoilt: BTreeMap::new(),
@@ -172,6 +180,7 @@ impl World {
 
     /// Something was done in the name of `replica`: it may die of it before it hears.
     pub(crate) fn had_effect(&mut self, replica: usize) {
+        self.count_effect(replica);
         let share = self.crash_on_effect;
         if self.dice.chance(share) {
             self.strike("crash right after an effect");
