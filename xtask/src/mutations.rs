@@ -1,9 +1,13 @@
 //! Bugs that the simulation must see: each is the production code with one text replaced.
 //!
 //! Kept here as texts, so that production code knows nothing of them; a test checks that each text
-//! is still there, once.
+//! is still there, once. All are put into one copy of the sources, each behind a switch that the
+//! environment turns on: so they are built together, once.
 
 use crate::error::{Error, Result};
+
+/// The variable that names the bug that is on, in a copy that has them.
+pub(crate) const SWITCH: &str = "SIMULATED_BUG";
 
 /// A bug.
 pub(crate) struct Mutation {
@@ -12,16 +16,18 @@ pub(crate) struct Mutation {
     pub(crate) file: &'static str,
     /// The text that is replaced; it is in the file once.
     pub(crate) from: &'static str,
+    /// What stands there instead; `IS_ON` says whether the bug is on.
     pub(crate) to: &'static str,
 }
 
 impl Mutation {
-    /// The file's `text` with the bug in it.
+    /// The file's `text` with the bug in it, behind its switch.
     pub(crate) fn apply(&self, text: &str) -> Result<String> {
-        match text.matches(self.from).count() {
-            1 => Ok(text.replacen(self.from, self.to, 1)),
+        let Self { name, file, from, to } = self;
+        let is_on = format!("std::env::var_os({SWITCH:?}).is_some_and(|on| on == {name:?})");
+        match text.matches(from).count() {
+            1 => Ok(text.replacen(from, &to.replace("IS_ON", &is_on), 1)),
             n => {
-                let Self { name, file, from, .. } = self;
                 let what = format!("mutation `{name}`: {n} times in {file}, want once: {from}");
                 Err(Error::Other(what))
             }
@@ -36,16 +42,15 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "compare-and-swap dropped in a status write",
         file: "commons/oprc-cp-storage/src/mvcc/pending.rs",
         from: ".filter(|(key, precondition)| !holds(self.item(mvcc, key), *precondition))",
-        to: ".filter(|(key, precondition)| {
-            !key.starts_with(\"status/\") && !holds(self.item(mvcc, key), *precondition)
-        })",
+        to: ".filter(|(key, _)| !(key.starts_with(\"status/\") && IS_ON))
+            .filter(|(key, precondition)| !holds(self.item(mvcc, key), *precondition))",
     },
     Mutation {
         name: "unknown treated as absent",
         file: "controllers/oprc-planning/src/unit.rs",
         from: "    match (unit.desired, observed) {\n",
         to: "    let observed = match observed {
-        Observation::Unknown => Observation::Absent,
+        Observation::Unknown if IS_ON => Observation::Absent,
         known => known,
     };
     match (unit.desired, observed) {\n",
@@ -58,13 +63,14 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         from: "        let delete = move |world: &mut World, cluster: &ClusterName| {\n",
         to: "        let delete = move |world: &mut World, cluster: &ClusterName| {
             let held = world.crms.get(cluster).and_then(|crm| crm.held.records.get(&id));
-            let generation = held.map_or(0, |held| held.generation);\n",
+            let held = held.map_or(0, |held| held.generation);
+            let generation = if IS_ON { held } else { generation };\n",
     },
     Mutation {
         name: "forgetting a unit whose delete timed out",
         file: "controllers/oprc-controllers/src/cluster/units.rs",
         from: "        Ok(Deleted::Gone) => {\n",
-        to: "        Err(Failure::Call(error)) if error.may_have_been_done() => {
+        to: "        Err(Failure::Call(error)) if error.may_have_been_done() && IS_ON => {
             call.end(Verdict::Gone(generation));
             Ok(Requeue::After(Duration::ZERO))
         }
@@ -73,26 +79,26 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "re-adding without the dirty mark in the work queue",
         file: "controllers/oprc-controller-runtime/src/queue/mod.rs",
-        from: "active.again = Some(active.again.map_or(wish, |earlier| earlier.and(wish)));",
-        to: "active.again = None;",
+        from: "            Some(active) => {\n",
+        to: "            Some(_) if IS_ON => (),
+            Some(active) => {\n",
     },
     Mutation {
         name: "ignoring a compaction",
         file: "controllers/oprc-controller-runtime/src/cache/fill.rs",
-        from: "            if let Err(error) = fill(cache).await {
-                tracing::warn!(error = %error, \"listing failed\");
-            }
-",
-        to: "            if let Ok(head) = cache.store.head().await {
-                cache.position.send_modify(|at| at.revision = Some(head));
-            }
-",
+        from: "            if let Err(error) = fill(cache).await {\n",
+        to: "            if IS_ON {
+                // It goes on from now, as if nothing had been missed.
+                if let Ok(head) = cache.store.head().await {
+                    cache.position.update(|at| at.revision = Some(head));
+                }
+            } else if let Err(error) = fill(cache).await {\n",
     },
     Mutation {
         name: "no fence on the leader's writes",
         file: "controllers/oprc-controllers/src/context.rs",
-        from: "checks: vec![self.term.fence()]",
-        to: "checks: Vec::new()",
+        from: "let mut checks = vec![self.term.fence()];",
+        to: "let mut checks = if IS_ON { Vec::new() } else { vec![self.term.fence()] };",
     },
 ];
 
