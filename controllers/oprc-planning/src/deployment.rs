@@ -96,6 +96,16 @@ pub fn plan<'a>(input: &Input<'a>, lookup: &impl Lookup<'a>) -> Plan {
             absent.unit.generation = generation;
             units.insert(cluster.clone(), absent);
         }
+        // What does not resolve stays as it is; but its cluster may be ahead of it all the same.
+        let is_kept = keep && unit.desired == Desired::Present;
+        let is_fixed = target.as_ref().is_some_and(|target| {
+            target.template.is_err() && target.placement.clusters.contains(cluster)
+        });
+        if is_kept && is_fixed && is_behind(input, cluster, unit) {
+            let mut again = (*unit).clone();
+            again.unit.generation = generation;
+            units.insert(cluster.clone(), again);
+        }
     }
     if let Some(Target { spec, placement, template: Ok(template) }) = &target {
         for cluster in &placement.clusters {
@@ -174,6 +184,11 @@ fn needs_write(input: &Input<'_>, cluster: &ClusterName, unit: &StoredUnit) -> b
     if before.desired == Desired::Absent || before.unit.spec_hash != unit.unit.spec_hash {
         return true;
     }
+    is_behind(input, cluster, before)
+}
+
+/// Whether the cluster is ahead of the unit, or has had another of its generation.
+fn is_behind(input: &Input<'_>, cluster: &ClusterName, before: &StoredUnit) -> bool {
     let record = input.records.get(&(cluster.clone(), before.unit.id.clone()));
     let held = record.and_then(|record| record.record.as_ref());
     let held = held.filter(|held| is_believable(held.generation));

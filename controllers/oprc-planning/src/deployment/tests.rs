@@ -242,6 +242,10 @@ fn goes_above_what_clusters_have() {
     check(&held(1, "other"), &["east+2"]);
     check(&held(0, "other"), &[]);
     check(&held(7, &same), &["east+8"]);
+    // Even where its package is gone, and it stays as it is but for its generation.
+    let mut unresolved = held(7, &same);
+    unresolved.packages.clear();
+    check(&unresolved, &["east+8"]);
     // Nobody gave that out, and there must be room above it.
     check(&held(u64::MAX, &same), &[]);
     check(&held(1 << 53, &same), &[]);
