@@ -79,6 +79,8 @@ fn deny() -> Result<()> {
         say!("skipped: cargo-deny is not installed, so licences and sources are not checked");
         return Ok(());
     }
+    // It looks at the dependencies of every platform, and a build brings those of this one alone.
+    cargo::run(cargo::command()?.args(["fetch", "--locked"]))?;
     let mut deny = Command::new("cargo-deny");
     let checks = ["--offline", "check", "bans", "licenses", "sources"];
     cargo::run(deny.current_dir(env::root()?).args(checks))
