@@ -67,6 +67,8 @@ fn only_the_configuration_reads_the_environment() {
         !file.is_test()
             && file.path != "commons/oprc-config/src/env.rs"
             && file.path != "xtask/src/env.rs"
+            // It writes code that does, into copies that are built with bugs in them.
+            && file.path != "xtask/src/mutations.rs"
     };
     assert_none("ask oprc-config", &lines_with(&reads, is_judged));
 }

@@ -140,7 +140,7 @@ async fn a_store_that_hangs_is_told_in_time() {
     let start = Instant::now();
     let got = store.txn(txn([put("during", Precondition::Absent, "1")])).await;
     assert!(matches!(got, Err(Error::MaybeDone { .. })), "{got:?}");
-    assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     let got = store.get("before").await;
     assert!(matches!(got, Err(Error::Unavailable { .. })), "{got:?}");
     assert!(matches!(end_of(&mut watch).await, Error::Unavailable { .. }));
@@ -167,11 +167,10 @@ async fn another_member_takes_over_from_one_that_hangs() {
     for n in 0..20 {
         insist(&store, &format!("then/{n}")).await;
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(2),
-        "it is not asked again: {:?}",
-        start.elapsed()
-    );
+    // Were it asked in its turn, every third write would wait three seconds for it. Once is no harm:
+    // the others may have to elect a leader again.
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(15), "it is asked again and again: {took:?}");
     etcd.resume(0);
     insist(&store, "after").await;
 }
