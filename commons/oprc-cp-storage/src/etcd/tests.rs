@@ -140,7 +140,7 @@ async fn a_store_that_hangs_is_told_in_time() {
     let start = Instant::now();
     let got = store.txn(txn([put("during", Precondition::Absent, "1")])).await;
     assert!(matches!(got, Err(Error::MaybeDone { .. })), "{got:?}");
-    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     let got = store.get("before").await;
     assert!(matches!(got, Err(Error::Unavailable { .. })), "{got:?}");
     assert!(matches!(end_of(&mut watch).await, Error::Unavailable { .. }));
