@@ -11,6 +11,7 @@ const OPTIONS: Options = Options { quiet_millis: 6 * 60_000, is_printed: false }
 const REGRESSIONS: &[(u64, &str)] = &[
     (10120, "a record that a restored store did not hold was never written again"),
     (10164, "and so what the cluster held was not seen, and a generation that it had was sent"),
+    (12102, "a unit whose package was gone never got above what its cluster had deleted"),
 ];
 
 fn assert_well(report: &Report) {
