@@ -30,6 +30,27 @@ pub struct Meta {
     /// The correlation id of the request that last wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+    /// Who last wrote it: a subject, where callers have to say who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_by: Option<String>,
+    /// Where what was last written is kept, if the caller said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Box<Source>>,
+    /// Why it was last written, for example a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision_note: Option<String>,
+}
+
+/// Where a document comes from, in its author's version control. Kept as it was told: nothing here
+/// looks there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The repository, for example `https://git.example/shop/deploy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// The commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
 }
 
 impl Meta {

@@ -11,7 +11,13 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use oprc_controller_runtime::cache::{Cache, Freshness, State};
 use oprc_models::names::{ClusterName, InvalidName};
 
-use crate::{ApiState, Limits, error::ApiError, etag, params::Params, writes::Writes};
+use crate::{
+    ApiState, Limits,
+    error::ApiError,
+    etag,
+    params::Params,
+    writes::{Provenance, Writes},
+};
 
 /// What the handlers stand on.
 pub(crate) struct App {
@@ -89,11 +95,15 @@ pub(crate) fn is_leaderless(state: &State) -> bool {
 #[derive(Clone, Debug)]
 pub(crate) struct CorrelationId(pub(crate) Arc<str>);
 
+/// Who calls, where callers have to say who they are; among the extensions like the id.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject(pub(crate) Arc<str>);
+
 /// A request, its path aside.
 pub(crate) struct Call {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
-    pub(crate) correlation_id: Option<CorrelationId>,
+    pub(crate) by: By,
     pub(crate) body: Body,
 }
 
@@ -102,8 +112,11 @@ impl<S: Sync> FromRequest<S> for Call {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
         let (mut parts, body) = request.into_parts();
-        let correlation_id = parts.extensions.remove::<CorrelationId>();
-        Ok(Self { uri: parts.uri, headers: parts.headers, correlation_id, body })
+        let by = By {
+            correlation_id: parts.extensions.remove::<CorrelationId>(),
+            subject: parts.extensions.remove::<Subject>(),
+        };
+        Ok(Self { uri: parts.uri, headers: parts.headers, by, body })
     }
 }
 
@@ -111,9 +124,23 @@ impl Call {
     pub(crate) fn params(&self) -> Result<Params, ApiError> {
         Params::parse(&self.uri)
     }
+}
 
-    pub(crate) fn correlation_id(&self) -> Option<&str> {
-        self.correlation_id.as_ref().map(|id| &*id.0)
+/// Whose request it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct By {
+    correlation_id: Option<CorrelationId>,
+    subject: Option<Subject>,
+}
+
+impl By {
+    /// What is stored of it with a write.
+    pub(crate) fn provenance(&self) -> Provenance<'_> {
+        Provenance {
+            correlation_id: self.correlation_id.as_ref().map(|id| &*id.0),
+            subject: self.subject.as_ref().map(|subject| &*subject.0),
+            ..Provenance::default()
+        }
     }
 }
 

@@ -43,6 +43,9 @@ pub(crate) fn stored<T>(uid: &str, generation: u64, spec: T) -> Stored<T> {
         deletion_requested_at: None,
         owner: None,
         correlation_id: None,
+        written_by: None,
+        source: None,
+        revision_note: None,
     };
     Stored { meta, spec }
 }

@@ -196,6 +196,9 @@ impl<'a> Driver<'a> {
                     deletion_requested_at: None,
                     owner: None,
                     correlation_id: None,
+                    written_by: None,
+                    source: None,
+                    revision_note: None,
                 };
                 let value = serde_json::to_vec(&Stored { meta, spec }).unwrap_or_default();
                 let op = Op::Put(value.into());

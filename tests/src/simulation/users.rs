@@ -9,7 +9,7 @@ use oprc_models::{
     package::OPackage,
 };
 use oprc_pm_api::writes::{
-    Conditions, Dependants, Error, Outcome, Push, Removal, Verb, Writes, Written,
+    Conditions, Dependants, Error, Outcome, Provenance, Push, Removal, Verb, Writes, Written,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -174,20 +174,24 @@ impl fmt::Display for Wish {
 
 async fn carry_out(writes: &Writes, wish: &Wish) -> Result<(String, Written), Error> {
     let conditions = Conditions::default();
-    let removal = Removal { conditions: &conditions, correlation_id: None };
+    let removal = Removal { conditions: &conditions, by: Provenance::default() };
     match wish {
         Wish::PutPackage(spec) => {
             let push = Push {
                 spec: &**spec,
                 verb: Verb::Apply,
                 conditions: &conditions,
-                correlation_id: None,
+                by: Provenance::default(),
             };
             Ok((format!("packages/{}", spec.name), writes.put_package(&push).await?))
         }
         Wish::PutDeployment(spec, verb) => {
-            let push =
-                Push { spec: &**spec, verb: *verb, conditions: &conditions, correlation_id: None };
+            let push = Push {
+                spec: &**spec,
+                verb: *verb,
+                conditions: &conditions,
+                by: Provenance::default(),
+            };
             Ok((format!("deployments/{}", spec.key), writes.put_deployment(&push).await?))
         }
         Wish::DeleteDeployment(key) => {

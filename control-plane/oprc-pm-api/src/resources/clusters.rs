@@ -167,7 +167,7 @@ pub(crate) async fn delete(
 ) -> Answer {
     call.params()?.finish()?;
     let conditions = etag::conditions(&call.headers)?;
-    let removal = Removal { conditions: &conditions, correlation_id: call.correlation_id() };
+    let removal = Removal { conditions: &conditions, by: call.by.provenance() };
     let written = app.writes.delete_cluster(&name(&path_name)?, &removal).await?;
     answer::written(&written, Vec::new(), "")
 }

@@ -47,7 +47,7 @@ async fn push(app: &App, call: Call, path_key: Option<DeploymentKey>, verb: Verb
     let is_strict = params.flag("strict")?;
     params.finish()?;
     let conditions = etag::conditions(&call.headers)?;
-    let correlation_id = call.correlation_id.clone();
+    let by = call.by.clone();
     let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
     let parsed = body::accept(document::deployment(&bytes, format), is_strict)?;
     let spec = parsed.value;
@@ -56,8 +56,7 @@ async fn push(app: &App, call: Call, path_key: Option<DeploymentKey>, verb: Verb
         let errors = vec![Violation::new("/key", message.clone())];
         return Err(ApiError::bad_request("name_mismatch", message).with_errors(errors));
     }
-    let correlation_id = correlation_id.as_ref().map(|id| &*id.0);
-    let push = Push { spec: &spec, verb, conditions: &conditions, correlation_id };
+    let push = Push { spec: &spec, verb, conditions: &conditions, by: by.provenance() };
     let written = app.writes.put_deployment(&push).await?;
     answer::written(&written, parsed.warnings, &format!("/api/v1/deployments/{}", spec.key))
 }
@@ -73,7 +72,7 @@ pub(crate) async fn delete(
     params.finish()?;
     let key = name(&path_key)?;
     let conditions = etag::conditions(&call.headers)?;
-    let removal = Removal { conditions: &conditions, correlation_id: call.correlation_id() };
+    let removal = Removal { conditions: &conditions, by: call.by.provenance() };
     let mut response = match cluster {
         None => {
             let written = app.writes.delete_deployment(&key, &removal).await?;

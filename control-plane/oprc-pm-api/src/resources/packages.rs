@@ -20,7 +20,7 @@ use crate::{
     error::ApiError,
     etag, list,
     splice::Object,
-    writes::{Conditions, Dependants, Push, Removal, Verb},
+    writes::{Conditions, Dependants, Provenance, Push, Removal, Verb},
 };
 
 /// A package as it is answered.
@@ -45,14 +45,13 @@ async fn push(app: &App, call: Call, path_name: Option<PackageName>, verb: Verb)
     let is_strict = params.flag("strict")?;
     params.finish()?;
     let conditions = etag::conditions(&call.headers)?;
-    let correlation_id = call.correlation_id.clone();
+    let by = call.by.clone();
     let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
     let parsed = body::accept(document::package(&bytes, format), is_strict)?;
-    let correlation_id = correlation_id.as_ref().map(|id| &*id.0);
     let spec = match parsed.value {
         PackageDocument::Package(spec) => spec,
         PackageDocument::Deployments(list) => {
-            let push = ListPush { list: &list, verb, conditions: &conditions, correlation_id };
+            let push = ListPush { list: &list, verb, conditions: &conditions, by: by.provenance() };
             return push_list(app, &push, path_name.as_ref(), &parsed.warnings).await;
         }
     };
@@ -61,7 +60,7 @@ async fn push(app: &App, call: Call, path_name: Option<PackageName>, verb: Verb)
         let errors = vec![Violation::new("/name", message.clone())];
         return Err(ApiError::bad_request("name_mismatch", message).with_errors(errors));
     }
-    let push = Push { spec: &spec, verb, conditions: &conditions, correlation_id };
+    let push = Push { spec: &spec, verb, conditions: &conditions, by: by.provenance() };
     let written = app.writes.put_package(&push).await?;
     answer::written(&written, parsed.warnings, &format!("/api/v1/packages/{}", spec.name))
 }
@@ -71,7 +70,7 @@ struct ListPush<'a> {
     list: &'a [OClassDeployment],
     verb: Verb,
     conditions: &'a Conditions,
-    correlation_id: Option<&'a str>,
+    by: Provenance<'a>,
 }
 
 /// Takes a list of deployments as if each had been pushed by itself, all of them or none.
@@ -81,7 +80,7 @@ async fn push_list(
     path_name: Option<&PackageName>,
     warnings: &[Violation],
 ) -> Answer {
-    let &ListPush { list, verb, conditions, correlation_id } = push;
+    let &ListPush { list, verb, conditions, by } = push;
     if *conditions != Conditions::default() {
         let detail = "this is a list of deployments: conditions go with one document";
         return Err(ApiError::bad_request("invalid_header", detail));
@@ -96,7 +95,7 @@ async fn push_list(
         let detail = "a list of deployments of other packages than the path says";
         return Err(ApiError::bad_request("name_mismatch", detail).with_errors(foreign));
     }
-    let pushes = list.iter().map(|spec| Push { spec, verb, conditions, correlation_id });
+    let pushes = list.iter().map(|spec| Push { spec, verb, conditions, by });
     let written = app.writes.put_deployments(&pushes.collect::<Vec<_>>()).await?;
     answer::all_written(&written, warnings)
 }
@@ -112,7 +111,7 @@ pub(crate) async fn delete(
     params.finish()?;
     let dependants = if is_cascade { Dependants::Cascade } else { Dependants::Refuse };
     let conditions = etag::conditions(&call.headers)?;
-    let removal = Removal { conditions: &conditions, correlation_id: call.correlation_id() };
+    let removal = Removal { conditions: &conditions, by: call.by.provenance() };
     let written = app.writes.delete_package(&name(&path_name)?, dependants, &removal).await?;
     answer::written(&written, Vec::new(), "")
 }

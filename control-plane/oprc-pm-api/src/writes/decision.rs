@@ -3,7 +3,7 @@
 use oprc_controller_runtime::cache::Entry;
 use oprc_cp_storage::{Check, Precondition, Revision, keys::Key};
 use oprc_models::{
-    meta::{Meta, Stored, Timestamp},
+    meta::{Meta, Source, Stored, Timestamp},
     names::PackageName,
     problem::Violation,
 };
@@ -71,6 +71,32 @@ impl Conditions {
     }
 }
 
+/// Who asks for a write, from where and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Provenance<'a> {
+    /// The request's correlation id.
+    pub correlation_id: Option<&'a str>,
+    /// The caller, where it had to say who it is.
+    pub subject: Option<&'a str>,
+    /// Where the document is kept, if the caller said so.
+    pub source: Option<&'a Source>,
+    /// What is to be remembered of the write itself.
+    pub note: Option<&'a str>,
+}
+
+impl Provenance<'_> {
+    /// `meta`, written by this.
+    pub(super) fn stamped(self, meta: Meta) -> Meta {
+        Meta {
+            correlation_id: self.correlation_id.map(str::to_owned),
+            written_by: self.subject.map(str::to_owned),
+            source: self.source.cloned().map(Box::new),
+            revision_note: self.note.map(str::to_owned),
+            ..meta
+        }
+    }
+}
+
 /// A document that someone wants stored. It was validated.
 #[derive(Clone, Debug)]
 pub struct Push<'a, T> {
@@ -80,8 +106,8 @@ pub struct Push<'a, T> {
     pub verb: Verb,
     /// What must hold.
     pub conditions: &'a Conditions,
-    /// The request's correlation id, stored with the write.
-    pub correlation_id: Option<&'a str>,
+    /// Who asks for it, and why; stored with the write.
+    pub by: Provenance<'a>,
 }
 
 /// A document that someone wants gone.
@@ -89,8 +115,8 @@ pub struct Push<'a, T> {
 pub struct Removal<'a> {
     /// What must hold.
     pub conditions: &'a Conditions,
-    /// The request's correlation id, stored with the write.
-    pub correlation_id: Option<&'a str>,
+    /// Who asks for it, and why; stored with the write.
+    pub by: Provenance<'a>,
 }
 
 /// What became of a write.
@@ -209,8 +235,8 @@ impl<T: PartialEq> Step<T> {
     pub(super) fn permit(&self, key: &Key, push: &Push<'_, T>) -> Result<(), Error> {
         let entry = self.entry();
         let is_repeated = matches!(self, Self::Keep(entry)
-            if push.correlation_id.is_some()
-                && entry.value.meta.correlation_id.as_deref() == push.correlation_id);
+            if push.by.correlation_id.is_some()
+                && entry.value.meta.correlation_id.as_deref() == push.by.correlation_id);
         if !is_repeated {
             push.conditions.check(key, entry)?;
         }
@@ -251,7 +277,7 @@ impl<T> Step<T> {
         key: Key,
         spec: Spec<'p>,
         owner: Option<PackageName>,
-        correlation_id: Option<&str>,
+        by: Provenance<'_>,
         stamp: &Stamp<'_>,
     ) -> Draft<'p> {
         let (precondition, meta) = match self {
@@ -266,8 +292,7 @@ impl<T> Step<T> {
                 (Precondition::At(entry.revision), Meta { owner, ..meta })
             }
         };
-        let correlation_id = correlation_id.map(str::to_owned);
-        Draft { key, precondition, meta: Meta { correlation_id, ..meta }, spec }
+        Draft { key, precondition, meta: by.stamped(meta), spec }
     }
 }
 
@@ -280,6 +305,9 @@ fn first_meta(owner: Option<PackageName>, stamp: &Stamp<'_>) -> Meta {
         deletion_requested_at: None,
         owner,
         correlation_id: None,
+        written_by: None,
+        source: None,
+        revision_note: None,
     }
 }
 
@@ -289,10 +317,6 @@ pub(super) fn next_meta(meta: &Meta, stamp: &Stamp<'_>) -> Meta {
 }
 
 /// `meta` after its deletion was asked for. The spec is the same, so the generation is too.
-pub(super) fn deleting_meta(meta: &Meta, correlation_id: Option<&str>, stamp: &Stamp<'_>) -> Meta {
-    Meta {
-        deletion_requested_at: Some(stamp.now),
-        correlation_id: correlation_id.map(str::to_owned),
-        ..meta.clone()
-    }
+pub(super) fn deleting_meta(meta: &Meta, by: Provenance<'_>, stamp: &Stamp<'_>) -> Meta {
+    by.stamped(Meta { deletion_requested_at: Some(stamp.now), ..meta.clone() })
 }

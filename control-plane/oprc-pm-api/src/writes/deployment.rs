@@ -4,7 +4,7 @@ use oprc_controller_runtime::cache::Entry;
 use oprc_cp_storage::{Precondition, keys::Key};
 use oprc_models::{
     deployment::OClassDeployment,
-    meta::{Meta, Stored},
+    meta::Stored,
     names::{ClusterName, DeploymentKey, PackageName},
     problem::Violation,
 };
@@ -37,12 +37,12 @@ pub(super) fn put<'p>(
         Step::Keep(entry) => Decision::new(outcome, kept(key, &entry)),
         step @ Step::Replace(_) => {
             let owner = step.owner().cloned();
-            let draft = step.draft(key, spec, owner, push.correlation_id, stamp);
+            let draft = step.draft(key, spec, owner, push.by, stamp);
             Decision::new(outcome, Principal::Written(draft))
         }
         step @ (Step::Create | Step::Recreate(_)) => {
             let owner = declared_by(&package, deployment);
-            let draft = step.draft(key, spec, owner, push.correlation_id, stamp);
+            let draft = step.draft(key, spec, owner, push.by, stamp);
             let mut decision = Decision::new(outcome, Principal::Written(draft));
             if let Found::Present(entry) = &package
                 && !entry.value.spec.deployments.is_empty()
@@ -107,7 +107,7 @@ pub(super) fn delete<'p>(
     if entry.value.meta.is_deleting() {
         return Ok(Decision::new(Outcome::Deleting, kept(key, &entry)));
     }
-    let meta = deleting_meta(&entry.value.meta, removal.correlation_id, stamp);
+    let meta = deleting_meta(&entry.value.meta, removal.by, stamp);
     let precondition = Precondition::At(entry.revision);
     let spec = Spec::StoredDeployment(entry.value);
     let draft = Draft { key, precondition, meta, spec };
@@ -132,8 +132,7 @@ pub(super) fn exclude<'p>(
     }
     let mut spec = Box::new(stored.spec.clone());
     spec.excluded_envs.push(cluster.clone());
-    let correlation_id = removal.correlation_id.map(str::to_owned);
-    let meta = Meta { correlation_id, ..next_meta(&stored.meta, stamp) };
+    let meta = removal.by.stamped(next_meta(&stored.meta, stamp));
     let mut warnings = Vec::new();
     if !spec.target_envs.is_empty()
         && spec.target_envs.iter().all(|t| spec.excluded_envs.contains(t))

@@ -44,7 +44,7 @@ use oprc_models::{
 };
 
 pub use self::{
-    decision::{Conditions, Outcome, Push, Removal, Tags, Verb},
+    decision::{Conditions, Outcome, Provenance, Push, Removal, Tags, Verb},
     error::Error,
     package::Dependants,
 };

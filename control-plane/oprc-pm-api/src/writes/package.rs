@@ -21,7 +21,10 @@ use oprc_models::{
 
 use super::{
     Error,
-    decision::{Decision, Document, Outcome, Principal, Push, Removal, Stamp, Step, deleting_meta},
+    decision::{
+        Decision, Document, Outcome, Principal, Provenance, Push, Removal, Stamp, Step,
+        deleting_meta,
+    },
     draft::{Draft, Spec},
     references,
     view::{Found, View},
@@ -55,9 +58,9 @@ pub(super) fn put<'p>(
     let outcome = step.outcome();
     let principal = match step {
         Step::Keep(entry) => kept(key, &entry),
-        step @ (Step::Create | Step::Recreate(_) | Step::Replace(_)) => Principal::Written(
-            step.draft(key, Spec::Package(package), None, push.correlation_id, stamp),
-        ),
+        step @ (Step::Create | Step::Recreate(_) | Step::Replace(_)) => {
+            Principal::Written(step.draft(key, Spec::Package(package), None, push.by, stamp))
+        }
     };
     let mut decision = Decision::new(outcome, principal);
     declare(view, push, before.as_ref(), stamp, &mut decision)?;
@@ -105,7 +108,7 @@ fn declare<'p>(
             step @ (Step::Create | Step::Recreate(_) | Step::Replace(_)) => {
                 let owner = Some(package.name.clone());
                 let spec = Spec::Deployment(declared);
-                decision.others.push(step.draft(key, spec, owner, push.correlation_id, stamp));
+                decision.others.push(step.draft(key, spec, owner, push.by, stamp));
             }
         }
     }
@@ -144,7 +147,7 @@ fn release<'p>(
                 if entry.value.meta.owner.as_ref() == Some(&package.name)
                     && !entry.value.meta.is_deleting() =>
             {
-                decision.others.push(marked_deployment(key, entry, push.correlation_id, stamp));
+                decision.others.push(marked_deployment(key, entry, push.by, stamp));
             }
             Found::Absent | Found::Present(_) | Found::Unreadable(_) => {
                 decision.also_check(&Key::Deployment((*key).clone()), &found);
@@ -156,13 +159,13 @@ fn release<'p>(
 fn marked_deployment<'p>(
     key: &DeploymentKey,
     entry: &Entry<Stored<OClassDeployment>>,
-    correlation_id: Option<&str>,
+    by: Provenance<'_>,
     stamp: &Stamp<'_>,
 ) -> Draft<'p> {
     Draft {
         key: Key::Deployment(key.clone()),
         precondition: Precondition::At(entry.revision),
-        meta: deleting_meta(&entry.value.meta, correlation_id, stamp),
+        meta: deleting_meta(&entry.value.meta, by, stamp),
         spec: Spec::StoredDeployment(entry.value.clone()),
     }
 }
@@ -170,13 +173,13 @@ fn marked_deployment<'p>(
 fn marked_package<'p>(
     name: &PackageName,
     entry: &Entry<Stored<OPackage>>,
-    correlation_id: Option<&str>,
+    by: Provenance<'_>,
     stamp: &Stamp<'_>,
 ) -> Draft<'p> {
     Draft {
         key: Key::Package(name.clone()),
         precondition: Precondition::At(entry.revision),
-        meta: deleting_meta(&entry.value.meta, correlation_id, stamp),
+        meta: deleting_meta(&entry.value.meta, by, stamp),
         spec: Spec::StoredPackage(entry.value.clone()),
     }
 }
@@ -250,7 +253,7 @@ pub(super) fn delete<'p>(
     } else if is_deleting {
         (Outcome::Deleting, kept(key, &entry))
     } else {
-        let marked = marked_package(name, &entry, removal.correlation_id, stamp);
+        let marked = marked_package(name, &entry, removal.by, stamp);
         (Outcome::Deleting, Principal::Written(marked))
     };
     Ok(Decision { others, ..Decision::new(outcome, principal) })
@@ -297,7 +300,7 @@ fn mark_deployments<'a, 'p>(
     stamp: &Stamp<'_>,
 ) -> Vec<Draft<'p>> {
     let live = keys.into_iter().filter_map(|key| Some((key, live_deployment(view, key)?)));
-    live.map(|(key, entry)| marked_deployment(key, &entry, removal.correlation_id, stamp)).collect()
+    live.map(|(key, entry)| marked_deployment(key, &entry, removal.by, stamp)).collect()
 }
 
 /// Everything live that depends on `name`, however indirectly: deployments first, then packages,
@@ -325,7 +328,7 @@ fn cascade<'p>(
     let mut drafts = mark_deployments(view, deployments, removal, stamp);
     for package in order.iter().skip(1).rev() {
         if let Some(entry) = live_package(view, package) {
-            drafts.push(marked_package(package, &entry, removal.correlation_id, stamp));
+            drafts.push(marked_package(package, &entry, removal.by, stamp));
         }
     }
     drafts

@@ -241,6 +241,9 @@ fn stored<T>(generation: u64, spec: T) -> Stored<T> {
         deletion_requested_at: None,
         owner: None,
         correlation_id: None,
+        written_by: None,
+        source: None,
+        revision_note: None,
     };
     Stored { meta, spec }
 }
