@@ -19,6 +19,7 @@ mod etag;
 mod front;
 mod list;
 mod params;
+mod peer;
 mod resources;
 mod router;
 mod splice;
@@ -33,6 +34,7 @@ use oprc_controller_runtime::cache::{Cache, Freshness};
 use oprc_cp_storage::SharedStore;
 use oprc_models::{meta::Timestamp, names::ClusterName};
 
+pub use peer::Peer;
 pub use router::router;
 
 /// Tells the time, for people to read in `meta`.
