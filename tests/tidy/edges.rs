@@ -48,7 +48,8 @@ const EDGES: &[(&str, &[&str])] = &[
         "oprc-crm",
         &["oprc-config", "oprc-cp-storage", "oprc-http", "oprc-models", "oprc-observability"],
     ),
-    ("oprc-cli", &["oprc-config", "oprc-models"]),
+    ("oprc-client", &["oprc-models"]),
+    ("oprc-cli", &["oprc-client", "oprc-config", "oprc-models"]),
     (
         "oprc-tests",
         &[
@@ -69,7 +70,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const ABILITIES: &[(&str, &[&str])] = &[
     ("etcd-client", &["oprc-cp-storage"]),
     ("redb", &["oprc-cp-storage"]),
-    ("reqwest", &["oprc-crm-client", "oprc-cli"]),
+    ("reqwest", &["oprc-crm-client", "oprc-client"]),
     ("envconfig", &["oprc-config"]),
     ("metrics-exporter-prometheus", &["oprc-observability"]),
     ("protoc-bin-vendored", &["xtask"]),

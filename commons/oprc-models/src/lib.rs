@@ -21,6 +21,7 @@ pub mod status;
 mod text;
 pub mod unit;
 pub mod validate;
+pub mod view;
 
 /// Whether `value` is what it would be had nobody written it.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

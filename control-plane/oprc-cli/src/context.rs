@@ -11,13 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use oprc_client::{Endpoint, parse_server};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    args::Global,
-    client::{Endpoint, parse_server},
-    error::Error,
-};
+use crate::{args::Global, error::Error};
 
 /// The server when none is named.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";

@@ -1,8 +1,8 @@
 //! What can go wrong, what the process then exits with, and how it is told.
 
-use std::io;
+use std::{error::Error as StdError, io};
 
-use oprc_models::problem::Problem;
+use oprc_client::Error as Failure;
 
 use crate::term::{Out, plain};
 
@@ -24,40 +24,9 @@ pub(crate) enum Error {
     /// Documents are wrong, and nothing was sent. One line for each mistake.
     #[error("{} in the documents; nothing was sent", mistakes(.0.len()))]
     Documents(Vec<String>),
-    /// The server refused `subject`.
-    #[error("{subject}: {}", summary(.problem))]
-    Refused {
-        /// What it was about, for example `package/shop`.
-        subject: String,
-        /// Why.
-        problem: Box<Problem>,
-    },
-    /// No connection to the server: nothing was sent.
-    #[error("no connection to the server {server}")]
-    Unreachable {
-        /// Its URL.
-        server: String,
-        /// Why.
-        #[source]
-        source: reqwest::Error,
-    },
-    /// The connection broke or the answer did not come in time. A write may have landed.
-    #[error("the server {server} did not answer")]
-    Unanswered {
-        /// Its URL.
-        server: String,
-        /// Why.
-        #[source]
-        source: reqwest::Error,
-    },
-    /// What answered does not speak as a Package Manager does.
-    #[error("the server {server} gave an answer that cannot be understood: {what}")]
-    Answer {
-        /// Its URL.
-        server: String,
-        /// What is odd about it.
-        what: String,
-    },
+    /// The server refused, is not there, or is none.
+    #[error("{}", plain(&.0.to_string()))]
+    Server(Failure),
     /// Something on this machine failed.
     #[error("{what}")]
     Local {
@@ -96,10 +65,7 @@ impl Error {
             Self::Usage(_) => USAGE,
             Self::NotConverged { .. } => NOT_CONVERGED,
             Self::Documents(_)
-            | Self::Refused { .. }
-            | Self::Unreachable { .. }
-            | Self::Unanswered { .. }
-            | Self::Answer { .. }
+            | Self::Server(_)
             | Self::Local { .. }
             | Self::Some(..)
             | Self::Different => FAILED,
@@ -108,16 +74,17 @@ impl Error {
 
     /// Whether asking again later can help: the server may be restarting.
     pub(crate) fn is_transient(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } | Self::Unanswered { .. } => true,
-            Self::Refused { problem, .. } => matches!(problem.status, 429 | 502..=504),
-            _ => false,
-        }
+        matches!(self, Self::Server(failure) if failure.is_transient())
     }
 
     /// Whether the server says that there is no such thing.
     pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { problem, .. } if problem.status == 404)
+        matches!(self, Self::Server(failure) if failure.is_not_found())
+    }
+
+    /// Whether the server refused this one thing; others may go well.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Server(Failure::Refused { .. }))
     }
 
     /// Tells a person, on several lines where that helps.
@@ -130,7 +97,7 @@ impl Error {
         }
         err.line(&format!("{} {self}{}", err.red("error:"), cause(self)));
         match self {
-            Self::Refused { problem, .. } => {
+            Self::Server(Failure::Refused { problem, .. }) => {
                 for violation in &problem.errors {
                     let pointer =
                         if violation.pointer.is_empty() { "/" } else { &violation.pointer };
@@ -140,7 +107,7 @@ impl Error {
                     err.line(&format!("  correlation id: {}", plain(id)));
                 }
             }
-            Self::Unreachable { .. } => {
+            Self::Server(Failure::Unreachable { .. }) => {
                 err.line("  set the server with --server, OPRC_SERVER or `oprc context set`");
             }
             Self::NotConverged { pending, .. } => {
@@ -151,22 +118,30 @@ impl Error {
     }
 }
 
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Configuration(what) => Self::Usage(what),
+            Failure::Certificate { path, source } => {
+                let what = format!("cannot read the CA certificate {}", path.display());
+                Self::Local { what, source }
+            }
+            other => Self::Server(other),
+        }
+    }
+}
+
 fn mistakes(n: usize) -> String {
     if n == 1 { "1 mistake".to_owned() } else { format!("{n} mistakes") }
 }
 
-/// The problem in one line: what it is about, its status and its code.
-fn summary(problem: &Problem) -> String {
-    let text = if problem.detail.is_empty() { &problem.title } else { &problem.detail };
-    let text = if text.is_empty() { "refused" } else { text };
-    let code = if problem.code.is_empty() { String::new() } else { format!(", {}", problem.code) };
-    plain(&format!("{text} ({}{code})", problem.status)).into_owned()
-}
-
 /// The root cause, on the same line: what lies between it and us is the HTTP library's own story.
 fn cause(err: &Error) -> String {
-    let mut root = std::error::Error::source(err);
-    while let Some(deeper) = root.and_then(std::error::Error::source) {
+    let mut root = match err {
+        Error::Server(failure) => failure.source(),
+        other => other.source(),
+    };
+    while let Some(deeper) = root.and_then(StdError::source) {
         root = Some(deeper);
     }
     root.map(|root| format!(": {}", plain(&root.to_string()))).unwrap_or_default()

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use oprc_client::{Call, Client};
+use oprc_models::view::Page;
 use serde_json::Value;
 
 use crate::error::Error;
@@ -52,24 +54,76 @@ impl fmt::Display for Kind {
 }
 
 impl Kind {
-    /// Where its list is, below `/api/v1`.
-    pub(crate) fn path(self) -> &'static str {
+    /// For example `packages`.
+    pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Package => "packages",
             Self::Deployment => "deployments",
             Self::Cluster => "clusters",
-            Self::Record => "deployment-records",
+            Self::Record => "records",
             Self::Class => "classes",
             Self::Function => "functions",
         }
     }
 
-    /// For example `packages`.
-    pub(crate) fn plural(self) -> &'static str {
+    /// All of the kind. Items are shown whole, with what a newer server says of them.
+    pub(crate) fn list(self, client: &Client) -> Call<'_, Page<Value>> {
         match self {
-            Self::Record => "records",
-            _ => self.path(),
+            Self::Package => client.list_packages().read_as(),
+            Self::Deployment => client.list_deployments().read_as(),
+            Self::Cluster => client.list_clusters().read_as(),
+            Self::Record => client.list_records().read_as(),
+            Self::Class => client.list_classes().read_as(),
+            Self::Function => client.list_functions().read_as(),
         }
+    }
+
+    /// The one of this name.
+    pub(crate) fn get<'a>(
+        self,
+        client: &'a Client,
+        name: &'a str,
+    ) -> Result<Call<'a, Value>, Error> {
+        Ok(match self {
+            Self::Package => client.get_package(name).read_as(),
+            Self::Deployment => client.get_deployment(name).read_as(),
+            Self::Cluster => client.get_cluster(name).read_as(),
+            Self::Record => client.get_record(name).read_as(),
+            Self::Class | Self::Function => {
+                return Err(Error::usage(format!("a {self} is a part of its package")));
+            }
+        })
+    }
+
+    /// A push of the one of this name.
+    pub(crate) fn replace<'a>(
+        self,
+        client: &'a Client,
+        name: &'a str,
+        document: &str,
+    ) -> Result<Call<'a, Value>, Error> {
+        Ok(match self {
+            Self::Package => client.replace_package(name, document).read_as(),
+            Self::Deployment => client.replace_deployment(name, document).read_as(),
+            Self::Cluster | Self::Record | Self::Class | Self::Function => {
+                return Err(Error::usage(format!("a {self} cannot be pushed")));
+            }
+        })
+    }
+
+    /// A request to delete the one of this name.
+    pub(crate) fn delete<'a>(
+        self,
+        client: &'a Client,
+        name: &'a str,
+    ) -> Result<Call<'a, Value>, Error> {
+        Ok(match self {
+            Self::Package => client.delete_package(name).read_as(),
+            Self::Deployment => client.delete_deployment(name).read_as(),
+            Self::Cluster | Self::Record | Self::Class | Self::Function => {
+                return Err(Error::usage(format!("a {self} cannot be deleted")));
+            }
+        })
     }
 
     /// Whether the server has a page for each single one. Classes and functions are parts of

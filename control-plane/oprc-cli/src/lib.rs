@@ -9,7 +9,6 @@
 //! - what was not heard from the server is never told as done.
 
 mod args;
-mod client;
 mod commands;
 mod context;
 mod documents;
@@ -22,10 +21,10 @@ use std::{ffi::OsString, io::Read};
 
 use clap::{CommandFactory as _, Parser as _};
 use jiff::Timestamp;
+use oprc_client::Client;
 
 use crate::{
     args::{Cli, Command},
-    client::Client,
     error::Error,
 };
 pub use crate::{
@@ -87,7 +86,7 @@ fn told_by_clap(err: &clap::Error, io: &mut Io<'_>) -> u8 {
 
 async fn dispatch(cli: Cli, environment: &Environment, io: &mut Io<'_>) -> Result<(), Error> {
     let Cli { global, command } = cli;
-    let client = || Client::new(&context::resolve(&global, environment)?);
+    let client = || Ok(Client::new(&context::resolve(&global, environment)?)?);
     match command {
         Command::Apply(args) => commands::apply::run(&args, client, io).await,
         Command::Diff(args) => commands::diff::run(&args, client, io).await,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use oprc_client::Client;
 use oprc_models::problem::Violation;
 use serde_json::Value;
 
@@ -15,7 +16,6 @@ use super::{
 use crate::{
     Io,
     args::Apply,
-    client::{Call, Client},
     documents::{self, Document},
     error::Error,
     kind::Kind,
@@ -38,7 +38,7 @@ pub(crate) async fn run(
     for document in &documents {
         match push.document(document, io).await {
             Ok(deployments) => pushed.extend(deployments),
-            Err(err @ Error::Refused { .. }) => {
+            Err(err) if err.is_refusal() => {
                 err.tell(&mut io.err);
                 n_failed += 1;
             }
@@ -79,13 +79,12 @@ impl Push<'_> {
         let before = read(self.client, kind, name).await?;
         let inline_before = self.inline(document).await?;
 
-        let path = [kind.path(), name];
-        let strict: &[(&str, &str)] = if self.is_strict { &[("strict", "true")] } else { &[] };
-        let call = Call::put(&path, &document.body).query(strict);
-        let answer = self.client.call(&document.subject(), call).await?;
+        let call = kind.replace(self.client, name, &document.body)?;
+        let call = if self.is_strict { call.query("strict", "true") } else { call };
+        let answer = call.send().await?;
 
         warn(document, &answer.body, io);
-        let is_created = answer.is_created();
+        let is_created = answer.is_created;
         tell(&document.subject(), verdict(before.as_ref(), &answer.body, is_created), "", io);
         if kind == Kind::Deployment {
             return Ok(vec![Followed::new(name, generation(&answer.body))]);

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use oprc_client::Client;
 use oprc_models::{deployment::OClassDeployment, package::OPackage};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    client::{Call, Client},
     documents::{Document, Spec},
     error::Error,
     kind::Kind,
@@ -82,8 +82,7 @@ async fn one_deployment(client: &Client, deployment: &OClassDeployment) -> Resul
 
 /// The object as the server holds it; none where it does not, or is about to hold it no more.
 pub(super) async fn read(client: &Client, kind: Kind, name: &str) -> Result<Option<Value>, Error> {
-    let path = [kind.path(), name];
-    match client.call(&format!("{kind}/{name}"), Call::get(&path)).await {
+    match kind.get(client, name)?.send().await.map_err(Error::from) {
         Ok(answer) if is_leaving(&answer.body) => Ok(None),
         Ok(answer) => Ok(Some(answer.body)),
         Err(err) if err.is_not_found() => Ok(None),
@@ -93,8 +92,8 @@ pub(super) async fn read(client: &Client, kind: Kind, name: &str) -> Result<Opti
 
 /// The deployments that the package declared inline.
 pub(super) async fn owned(client: &Client, package: &str) -> Result<Vec<Value>, Error> {
-    let query = [("package_name", package.to_owned())];
-    let mut deployments = client.list(&[Kind::Deployment.path()], &query, None).await?;
+    let list = Kind::Deployment.list(client).query("package_name", package);
+    let mut deployments = list.all(None).await?;
     deployments.retain(|deployment| {
         let owner = deployment.pointer("/meta/owner").and_then(Value::as_str);
         owner == Some(package) && !is_leaving(deployment)

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use oprc_client::Client;
 use serde_json::Value;
 
 use super::{poll::Patience, wait::until_deleted};
 use crate::{
     Io,
     args::Delete,
-    client::{Call, Client},
     documents,
     error::Error,
     kind::{Kind, Target},
@@ -33,7 +33,7 @@ pub(crate) async fn run(
         match ask(args, &client, kind, &name, io).await {
             Ok(true) => asked.push((kind, name)),
             Ok(false) => {}
-            Err(err @ Error::Refused { .. }) if n_targets > 1 => {
+            Err(err) if err.is_refusal() && n_targets > 1 => {
                 err.tell(&mut io.err);
                 n_failed += 1;
             }
@@ -84,14 +84,15 @@ async fn ask(
     name: &str,
     io: &mut Io<'_>,
 ) -> Result<bool, Error> {
-    let path = [kind.path(), name];
-    let subject = format!("{kind}/{name}");
-    let mut query = Vec::new();
+    let mut call = kind.delete(client, name)?;
+    let subject = call.subject();
     if args.cascade && kind == Kind::Package {
-        query.push(("cascade", "true"));
+        call = call.query("cascade", "true");
     }
-    query.extend(args.cluster.as_deref().map(|cluster| ("cluster", cluster)));
-    match client.call(&subject, Call::delete(&path).query(&query)).await {
+    if let Some(cluster) = &args.cluster {
+        call = call.query("cluster", cluster);
+    }
+    match call.send().await.map_err(Error::from) {
         Ok(_) => {
             io.out.line(&format!("{subject} deleting{}", from(args)));
             Ok(true)
@@ -114,11 +115,11 @@ async fn until_left(
     timeout: Duration,
     io: &mut Io<'_>,
 ) -> Result<(), Error> {
-    let path = ["deployment-status", key];
     let subject = format!("deployment/{key}");
     let mut patience = Patience::new(timeout, PACE);
     loop {
-        let answer = client.call(&subject, Call::get(&path)).await;
+        let call = client.get_deployment_status(key).read_as::<Value>();
+        let answer = call.send().await.map_err(Error::from);
         let status = match answer {
             Err(err) if err.is_not_found() => return Ok(()),
             answer => patience.forgive(answer, &mut io.err)?.map(|answer| answer.body),

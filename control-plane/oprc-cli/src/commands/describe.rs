@@ -3,8 +3,10 @@
 mod page;
 mod sections;
 
+use oprc_client::Client;
+
 use super::get::source::one;
-use crate::{Io, client::Client, error::Error, kind::Target};
+use crate::{Io, error::Error, kind::Target};
 
 pub(crate) async fn run(words: &[String], client: &Client, io: &mut Io<'_>) -> Result<(), Error> {
     let (kind, name) = Target::one(words)?;

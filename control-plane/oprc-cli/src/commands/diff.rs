@@ -1,12 +1,12 @@
 //! `oprc diff`: what `apply` would change, as a unified diff of the objects in YAML.
 
+use oprc_client::Client;
 use similar::TextDiff;
 
 use super::compare::{Compared, compare};
 use crate::{
     Io,
     args::Diff,
-    client::Client,
     documents,
     error::Error,
     output::yaml,

@@ -4,12 +4,10 @@ mod judge;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use oprc_client::Client;
+
 use super::{poll::Patience, progress::Progress};
-use crate::{
-    Io,
-    client::{Call, Client},
-    error::Error,
-};
+use crate::{Io, error::Error};
 use judge::{Judgement, Status, judge};
 
 /// How often a status is asked for. Mostly answered by "not changed".
@@ -36,21 +34,18 @@ impl Followed {
 
     /// Asks how it is.
     async fn ask(&mut self, client: &Client) -> Result<(), Error> {
-        let path = ["deployment-status", self.key.as_str()];
-        let subject = format!("deployment/{}", self.key);
-        let answer = client.call(&subject, Call::get(&path).unless(self.etag.as_deref())).await;
-        match answer {
-            Ok(answer) if answer.is_unchanged() => Ok(()),
-            Ok(answer) => {
-                let status = serde_json::from_value(answer.body);
-                self.status = Some(status.map_err(|_| client.odd("a status of another shape"))?);
+        let call = client.get_deployment_status(&self.key).read_as::<Status>();
+        match call.unless(self.etag.as_deref()).await {
+            Ok(None) => Ok(()),
+            Ok(Some(answer)) => {
+                self.status = Some(answer.body);
                 self.etag = answer.etag;
                 Ok(())
             }
             // Right after a push there may be no status yet; one that was there and is not any
             // more says that the deployment is gone.
             Err(err) if err.is_not_found() && self.status.is_none() => Ok(()),
-            Err(err) => Err(err),
+            Err(err) => Err(err.into()),
         }
     }
 }

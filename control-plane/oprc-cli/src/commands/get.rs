@@ -3,12 +3,12 @@
 pub(super) mod source;
 mod watch;
 
+use oprc_client::Client;
 use serde_json::{Value, json};
 
 use crate::{
     Io,
     args::{Format, Get},
-    client::Client,
     error::Error,
     kind::{Kind, Target},
     output::{columns, table::Table, yaml},

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use oprc_client::Client;
+
 use super::follow::{Followed, follow};
 use crate::{
     Io,
-    client::{Call, Client},
     error::Error,
     kind::{Kind, Target},
 };
@@ -21,8 +22,7 @@ pub(crate) async fn run(
         return Err(Error::usage(format!("a {kind} is not rolled out: want a deployment")));
     }
     // A key that does not exist must not be waited for.
-    let path = [kind.path(), key.as_str()];
-    let answer = client.call(&format!("deployment/{key}"), Call::get(&path)).await?;
+    let answer = kind.get(client, &key)?.send().await?;
     let generation = super::compare::generation(&answer.body);
     follow(client, vec![Followed::new(&key, generation)], timeout, io).await
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use oprc_client::Client;
 use serde_json::Value;
 
 use super::{compare::generation, poll::Patience};
 use crate::{
     Io,
     args::Wait,
-    client::{Call, Client},
     error::Error,
     kind::{Kind, Target},
     output::columns::{elements, text},
@@ -59,17 +59,16 @@ async fn wait(
     timeout: Duration,
     io: &mut Io<'_>,
 ) -> Result<(), Error> {
-    let path = [kind.path(), name];
     let subject = format!("{kind}/{name}");
     let mut patience = Patience::new(timeout, PACE);
     let (mut object, mut etag) = (Value::Null, None);
     loop {
-        let answer = client.call(&subject, Call::get(&path).unless(etag.as_deref())).await;
+        let answer = kind.get(client, name)?.unless(etag.as_deref()).await.map_err(Error::from);
         match answer {
             Err(err) if err.is_not_found() && *goal == Goal::Delete => return Ok(()),
             answer => {
                 let answer = patience.forgive(answer, &mut io.err)?;
-                if let Some(answer) = answer.filter(|answer| !answer.is_unchanged()) {
+                if let Some(answer) = answer.flatten() {
                     (object, etag) = (answer.body, answer.etag);
                 }
             }

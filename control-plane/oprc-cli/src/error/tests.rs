@@ -1,3 +1,5 @@
+use oprc_models::problem::Problem;
+
 use super::*;
 use crate::term::Terminal;
 
@@ -9,7 +11,7 @@ fn check(err: &Error, code: u8, want: &str) {
 }
 
 fn refused(problem: Problem) -> Error {
-    Error::Refused { subject: "package/shop".to_owned(), problem: Box::new(problem) }
+    Failure::Refused { subject: "package/shop".to_owned(), problem: Box::new(problem) }.into()
 }
 
 #[test]

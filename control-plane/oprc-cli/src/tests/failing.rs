@@ -96,7 +96,7 @@ async fn does_not_believe_what_is_no_package_manager() {
     bench.server.answer("GET packages", 200, json!("hello"));
     let ran = bench.run("get packages").await;
     assert_eq!(ran.code, exit::FAILED);
-    assert!(ran.err.contains("a list without items"), "{}", ran.err);
+    assert!(ran.err.contains("a body of another shape"), "{}", ran.err);
 }
 
 /// A reader that takes nothing more, or a disk that is full.

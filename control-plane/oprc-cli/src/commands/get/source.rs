@@ -1,10 +1,10 @@
 //! Where the things to show come from: one page, or a list with filters.
 
+use oprc_client::Client;
 use serde_json::Value;
 
 use crate::{
     args::{Filters, Get},
-    client::{Call, Client},
     error::Error,
     kind::{Kind, Target},
 };
@@ -24,6 +24,13 @@ pub(super) struct Found {
     pub(super) etag: Option<String>,
     /// Whether nothing changed since the entity tag given; `items` is empty then.
     pub(super) is_unchanged: bool,
+}
+
+impl Found {
+    /// What is there is as it was.
+    fn unchanged() -> Self {
+        Self { items: Vec::new(), etag: None, is_unchanged: true }
+    }
 }
 
 impl Source {
@@ -51,12 +58,13 @@ impl Source {
         let kind = self.target.kind;
         match &self.target.name {
             Some(name) if kind.has_pages() => {
-                let path = [kind.path(), name];
-                let call = Call::get(&path).unless(etag);
-                let answer = client.call(&format!("{kind}/{name}"), call).await?;
-                let is_unchanged = answer.is_unchanged();
-                let items = if is_unchanged { Vec::new() } else { vec![answer.body] };
-                Ok(Found { items, etag: answer.etag, is_unchanged })
+                Ok(match kind.get(client, name)?.unless(etag).await? {
+                    None => Found::unchanged(),
+                    Some(answer) => {
+                        let items = vec![answer.body];
+                        Found { items, etag: answer.etag, is_unchanged: false }
+                    }
+                })
             }
             Some(name) => {
                 let mut found = self.list(client, etag).await?;
@@ -71,11 +79,13 @@ impl Source {
     }
 
     async fn list(&self, client: &Client, etag: Option<&str>) -> Result<Found, Error> {
-        let path = [self.target.kind.path()];
         let limit = self.limit.filter(|_| self.target.name.is_none());
-        let list = client.list_unless(&path, &self.query, limit, etag).await?;
-        Ok(match list {
-            None => Found { items: Vec::new(), etag: None, is_unchanged: true },
+        let mut call = self.target.kind.list(client);
+        for (name, value) in &self.query {
+            call = call.query(name, value);
+        }
+        Ok(match call.all_unless(limit, etag).await? {
+            None => Found::unchanged(),
             Some((items, etag)) => Found { items, etag, is_unchanged: false },
         })
     }
@@ -95,7 +105,7 @@ pub(in crate::commands) async fn one(
         let message = format!("{kind} {name} is one of several: {}", names.join(", "));
         return Err(Error::usage(message));
     }
-    items.pop().ok_or_else(|| client.odd("nothing, where there is something"))
+    items.pop().ok_or_else(|| client.odd("nothing, where there is something").into())
 }
 
 /// The server's names for the filters. One that the kind does not have is a mistake: ignoring it

@@ -5,13 +5,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use oprc_client::Client;
 use serde_json::{Value, json};
 
 use super::{super::poll::Patience, Source};
 use crate::{
     Io,
     args::Format,
-    client::Client,
     error::Error,
     output::{columns, table::Table, yaml},
 };

@@ -1,8 +1,13 @@
+use reqwest::{StatusCode, Url};
+
 use super::*;
+use crate::{
+    client::{headers, problem},
+    endpoint::is_loopback,
+};
 
 fn client(server: &str) -> Client {
-    let endpoint = Endpoint { server: server.to_owned(), ..Endpoint::default() };
-    Client::new(&endpoint).unwrap()
+    Client::new(&Endpoint::new(server)).unwrap()
 }
 
 #[test]
@@ -12,7 +17,8 @@ fn builds_urls_below_any_base() {
         ("https://h:1/pm/", "https://h:1/pm/api/v1/packages/a%20b?q=1%262"),
         ("https://h/pm?x#y", "https://h/pm/api/v1/packages/a%20b?q=1%262"),
     ] {
-        let url = client(server).url(&Call::get(&["packages", "a b"]).query(&[("q", "1&2")]));
+        let client = client(server);
+        let url = client.url(&client.get_package("a b").query("q", "1&2"));
         assert_eq!(url.as_str(), want);
     }
 }

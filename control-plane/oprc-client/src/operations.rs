@@ -1,0 +1,158 @@
+//! The operations: a line each makes the method and its entry in [`OPERATIONS`], so that neither can
+//! be without the other.
+
+use oprc_models::{
+    cluster::ClusterSpec,
+    deployment::OClassDeployment,
+    package::OPackage,
+    view::DeploymentStatus,
+    view::{Class, Cluster, ClusterHealth, Deployment, Function, Package, Page, Record, Written},
+};
+use reqwest::Method;
+
+use crate::{call::Call, client::Client};
+
+/// One operation of the interface.
+#[derive(Debug)]
+pub struct Operation {
+    /// Its name in the server's description, for example `getPackage`.
+    pub id: &'static str,
+    /// Its method.
+    pub method: Method,
+    /// Its path, for example `/api/v1/packages/{name}`.
+    pub path: &'static str,
+    /// The query parameters that it has.
+    pub query: &'static [&'static str],
+    /// Whether a document is sent with it.
+    pub has_body: bool,
+    /// Whether a body reads as the type that it answers with.
+    pub reads: fn(&[u8]) -> Result<(), serde_json::Error>,
+    /// What it is about, for people.
+    noun: &'static str,
+}
+
+impl Operation {
+    /// What a call of it with these names is about: `package/shop`, or `packages`.
+    pub(crate) fn subject(&self, names: &[&str]) -> String {
+        let names = names.iter().flat_map(|name| ["/", name]);
+        std::iter::once(self.noun).chain(names).collect()
+    }
+
+    /// The segments of its path, with the names in their places.
+    pub(crate) fn segments<'a>(&'a self, names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+        let mut names = names.iter().copied();
+        self.path.split('/').skip(1).map(move |segment| {
+            let name = if segment.starts_with('{') { names.next() } else { None };
+            name.unwrap_or(segment)
+        })
+    }
+}
+
+macro_rules! operations {
+    ($(
+        $(#[$doc:meta])*
+        $method:ident $path:literal [$($query:literal),*]
+            = $id:literal $name:ident($($segment:ident),* $(; $document:ident)?) -> $answer:ty,
+            about $noun:literal;
+    )*) => {
+        mod entries {
+            #![expect(non_upper_case_globals, reason = "each is named as its method is")]
+            use super::*;
+            $(
+                pub(super) static $name: Operation = Operation {
+                    id: $id,
+                    method: Method::$method,
+                    path: $path,
+                    query: &[$($query),*],
+                    has_body: false $(|| !stringify!($document).is_empty())?,
+                    reads: |body| serde_json::from_slice::<$answer>(body).map(drop),
+                    noun: $noun,
+                };
+            )*
+        }
+
+        /// Every operation that a [`Client`] has.
+        pub static OPERATIONS: &[&Operation] = &[$(&entries::$name),*];
+
+        impl Client {
+            $(
+                $(#[$doc])*
+                pub fn $name<'a>(
+                    &'a self $(, $segment: &'a str)* $(, $document: &str)?
+                ) -> Call<'a, $answer> {
+                    let document: Option<&str> = None $(.or(Some($document)))?;
+                    Call::new(self, &entries::$name, vec![$($segment),*], document)
+                }
+            )*
+        }
+    };
+}
+
+operations! {
+    /// The packages.
+    GET "/api/v1/packages" ["name", "tag", "label", "limit", "continue", "consistency"]
+        = "listPackages" list_packages() -> Page<Package>, about "packages";
+    /// The package `name`.
+    GET "/api/v1/packages/{name}" ["consistency"]
+        = "getPackage" get_package(name) -> Package, about "package";
+    /// Creates the package that `document` (in YAML or JSON) declares; one that is there and differs
+    /// is left alone.
+    POST "/api/v1/packages" ["strict"]
+        = "createPackage" create_package(; document) -> Written<OPackage>, about "package";
+    /// Creates or replaces the package `name`.
+    PUT "/api/v1/packages/{name}" ["strict"]
+        = "replacePackage" replace_package(name; document) -> Written<OPackage>, about "package";
+    /// Asks for the deletion of the package `name`; with `cascade`, of what depends on it too.
+    DELETE "/api/v1/packages/{name}" ["cascade"]
+        = "deletePackage" delete_package(name) -> Written<OPackage>, about "package";
+    /// The deployments.
+    GET "/api/v1/deployments" [
+        "name", "package_name", "class_key", "target_env", "condition", "label", "limit", "continue",
+        "consistency"
+    ] = "listDeployments" list_deployments() -> Page<Deployment>, about "deployments";
+    /// The deployment `key`.
+    GET "/api/v1/deployments/{key}" ["consistency"]
+        = "getDeployment" get_deployment(key) -> Deployment, about "deployment";
+    /// Creates the deployment that `document` declares; one that is there and differs is left alone.
+    POST "/api/v1/deployments" ["strict"]
+        = "createDeployment" create_deployment(; document) -> Written<OClassDeployment>,
+        about "deployment";
+    /// Creates or replaces the deployment `key`.
+    PUT "/api/v1/deployments/{key}" ["strict"]
+        = "replaceDeployment" replace_deployment(key; document) -> Written<OClassDeployment>,
+        about "deployment";
+    /// Asks for the deletion of the deployment `key`; with `cluster`, from that cluster alone.
+    DELETE "/api/v1/deployments/{key}" ["cluster"]
+        = "deleteDeployment" delete_deployment(key) -> Written<OClassDeployment>,
+        about "deployment";
+    /// How the deployment `id`, or the unit of this id, is.
+    GET "/api/v1/deployment-status/{id}" ["cluster", "consistency"]
+        = "getDeploymentStatus" get_deployment_status(id) -> DeploymentStatus, about "deployment";
+    /// What clusters say that they hold.
+    GET "/api/v1/deployment-records" ["cluster", "deployment_key", "limit", "continue", "consistency"]
+        = "listRecords" list_records() -> Page<Record>, about "records";
+    /// What a cluster says that it holds for the unit `id`.
+    GET "/api/v1/deployment-records/{id}" ["cluster", "consistency"]
+        = "getRecord" get_record(id) -> Record, about "record";
+    /// The clusters.
+    GET "/api/v1/clusters" ["name", "limit", "continue", "consistency"]
+        = "listClusters" list_clusters() -> Page<Cluster>, about "clusters";
+    /// The health of all clusters.
+    GET "/api/v1/clusters/health" ["name", "limit", "continue", "consistency"]
+        = "listClusterHealth" list_cluster_health() -> Page<ClusterHealth>, about "clusters";
+    /// The cluster `name`.
+    GET "/api/v1/clusters/{name}" ["consistency"]
+        = "getCluster" get_cluster(name) -> Cluster, about "cluster";
+    /// The health of the cluster `name`.
+    GET "/api/v1/clusters/{name}/health" ["consistency"]
+        = "getClusterHealth" get_cluster_health(name) -> ClusterHealth, about "cluster";
+    /// Removes the registration of the cluster `name`.
+    DELETE "/api/v1/clusters/{name}" []
+        = "deleteCluster" delete_cluster(name) -> Written<ClusterSpec>, about "cluster";
+    /// The classes of all packages.
+    GET "/api/v1/classes" ["name", "package_name", "limit", "continue", "consistency"]
+        = "listClasses" list_classes() -> Page<Class>, about "classes";
+    /// The functions of all packages.
+    GET "/api/v1/functions" ["name", "package_name", "limit", "continue", "consistency"]
+        = "listFunctions" list_functions() -> Page<Function>, about "functions";
+}
