@@ -9,6 +9,7 @@ pub mod condition;
 pub mod crm;
 pub mod dependency;
 pub mod deployment;
+pub mod difference;
 pub mod document;
 pub mod meta;
 pub mod names;
