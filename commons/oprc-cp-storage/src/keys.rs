@@ -8,7 +8,10 @@ mod tests;
 
 use std::{fmt, str::FromStr};
 
-use oprc_models::names::{ClusterName, DeploymentKey, PackageName, UnitId};
+use oprc_models::{
+    meta::Generation,
+    names::{ClusterName, DeploymentKey, PackageName, UnitId},
+};
 
 /// The key of one object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +34,12 @@ pub enum Key {
     DeploymentStatus(DeploymentKey),
     /// `status/clusters/{name}`. Written by the cluster's agent.
     ClusterStatus(ClusterName),
+    /// `package-revisions/{name}/{generation}`: what a package was. Written by the API when it
+    /// replaces the package; removed by the package controller.
+    PackageRevision(PackageName, Generation),
+    /// `deployment-revisions/{key}/{generation}`: what a deployment was. Written by the API when it
+    /// replaces the deployment; removed by the deployment controller.
+    DeploymentRevision(DeploymentKey, Generation),
     /// `leader/{election}`: who leads, for as long as its lease lives. Written by each replica.
     Leader(String),
 }
@@ -46,6 +55,12 @@ impl fmt::Display for Key {
             Self::PackageStatus(name) => write!(f, "status/packages/{name}"),
             Self::DeploymentStatus(key) => write!(f, "status/deployments/{key}"),
             Self::ClusterStatus(name) => write!(f, "status/clusters/{name}"),
+            Self::PackageRevision(name, generation) => {
+                write!(f, "package-revisions/{name}/{generation}")
+            }
+            Self::DeploymentRevision(key, generation) => {
+                write!(f, "deployment-revisions/{key}/{generation}")
+            }
             Self::Leader(election) => write!(f, "leader/{election}"),
         }
     }
@@ -74,9 +89,22 @@ impl FromStr for Key {
             ["status", "packages", name] => name.parse().ok().map(Self::PackageStatus),
             ["status", "deployments", key] => key.parse().ok().map(Self::DeploymentStatus),
             ["status", "clusters", name] => name.parse().ok().map(Self::ClusterStatus),
+            ["package-revisions", name, number] => {
+                name.parse().ok().zip(generation(number)).map(|(n, g)| Self::PackageRevision(n, g))
+            }
+            ["deployment-revisions", key, number] => {
+                let key = key.parse().ok();
+                key.zip(generation(number)).map(|(k, g)| Self::DeploymentRevision(k, g))
+            }
             ["leader", election] if !election.is_empty() => Some(Self::Leader(election.to_owned())),
             _ => None,
         };
         parsed.ok_or_else(|| UnknownKey(key.to_owned()))
     }
+}
+
+/// The generation that is written so, and in no other way.
+fn generation(text: &str) -> Option<Generation> {
+    let number: Generation = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
 }

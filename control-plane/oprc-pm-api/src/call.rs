@@ -9,6 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use oprc_controller_runtime::cache::{Cache, Freshness, State};
+use oprc_cp_storage::SharedStore;
 use oprc_models::names::{ClusterName, InvalidName};
 
 use crate::{
@@ -22,6 +23,8 @@ use crate::{
 /// What the handlers stand on.
 pub(crate) struct App {
     pub(crate) writes: Writes,
+    /// For what the cache does not hold: what documents were.
+    pub(crate) store: SharedStore,
     pub(crate) cache: Arc<Cache>,
     pub(crate) freshness: Freshness,
     pub(crate) limits: Limits,
@@ -40,10 +43,12 @@ pub(crate) type Answer = Result<Response, ApiError>;
 impl From<ApiState> for App {
     fn from(state: ApiState) -> Self {
         let ApiState { store, cache, freshness, now, new_uid, .. } = state;
-        let writes =
-            Writes::new(store, Arc::clone(&cache), freshness.clone(), now, Arc::clone(&new_uid));
+        let (reading, from) = (Arc::clone(&store), Arc::clone(&cache));
+        let writes = Writes::new(store, from, freshness.clone(), now, Arc::clone(&new_uid));
+        let writes = writes.keeping(state.limits.max_revisions);
         Self {
             writes,
+            store: reading,
             cache,
             freshness,
             limits: state.limits,

@@ -59,6 +59,8 @@ pub struct Limits {
     /// Lists at once. Each may serialize a thousand objects; kept apart so that whoever lists
     /// everything starves nobody who reads one thing.
     pub max_lists: usize,
+    /// Revisions that are kept of a document besides what it is now; 0: none are archived.
+    pub max_revisions: usize,
 }
 
 impl Default for Limits {
@@ -70,6 +72,7 @@ impl Default for Limits {
             max_writes: 512,
             max_reads: 4096,
             max_lists: 64,
+            max_revisions: writes::DEFAULT_MAX_REVISIONS,
         }
     }
 }

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::{Router, middleware::from_fn_with_state, routing::get};
+use axum::{
+    Router,
+    middleware::from_fn_with_state,
+    routing::{get, post},
+};
+use oprc_models::{deployment::OClassDeployment, package::OPackage};
 
 use crate::{
     ApiState,
     call::App,
     front::{Lanes, front},
-    resources::{clusters, deployments, packages, parts, probes, records, statuses},
+    resources::{clusters, deployments, packages, parts, probes, records, revisions, statuses},
 };
 
 /// The API over `state`, as a service.
@@ -16,7 +21,7 @@ pub fn router(state: ApiState) -> Router {
     let app = Arc::new(App::from(state));
     let lanes = Arc::new(Lanes::default());
     let front = from_fn_with_state((Arc::clone(&app), lanes), front);
-    let api = Router::new().merge(specs()).merge(observed());
+    let api = Router::new().merge(specs()).merge(history()).merge(observed());
     let routes = Router::new().nest("/api/v1", api).merge(probes());
     // The layer must be around the fallback too: an unknown route is answered like any other.
     routes.fallback(|| async { http::StatusCode::NOT_FOUND }).layer(front).with_state(app)
@@ -40,6 +45,21 @@ fn specs() -> Router<Arc<App>> {
         )
         .route("/classes", get(parts::classes))
         .route("/functions", get(parts::functions))
+}
+
+/// What documents were.
+fn history() -> Router<Arc<App>> {
+    type Package = OPackage;
+    type Deployment = OClassDeployment;
+    Router::new()
+        .route("/packages/{name}/revisions", get(revisions::list::<Package>))
+        .route("/packages/{name}/revisions/{generation}", get(revisions::get::<Package>))
+        .route("/packages/{name}/revisions/{from}/diff/{to}", get(revisions::diff::<Package>))
+        .route("/packages/{name}/rollback", post(revisions::rollback::<Package>))
+        .route("/deployments/{key}/revisions", get(revisions::list::<Deployment>))
+        .route("/deployments/{key}/revisions/{generation}", get(revisions::get::<Deployment>))
+        .route("/deployments/{key}/revisions/{from}/diff/{to}", get(revisions::diff::<Deployment>))
+        .route("/deployments/{key}/rollback", post(revisions::rollback::<Deployment>))
 }
 
 /// What is reported.

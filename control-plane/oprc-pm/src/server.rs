@@ -155,6 +155,7 @@ fn lead(
         watchdog,
         seed: seed(),
     };
+    let history_limit = config.controllers.history_limit.count();
     let owner: Arc<str> = config.controllers.owner.as_str().into();
     async move {
         // A replica that cannot see what there is has nothing to lead with.
@@ -166,6 +167,7 @@ fn lead(
         let body = |term: Term| {
             let ended = term.ended().clone();
             let context = Context {
+                history_limit,
                 store: Arc::clone(&store),
                 cache: Arc::clone(&cache),
                 now: Arc::new(now),
@@ -194,6 +196,7 @@ fn limits(config: &Config) -> Limits {
         request_timeout: server.request_timeout_secs.secs(),
         max_writes: server.max_in_flight.count().min(defaults.max_writes),
         max_reads: server.max_in_flight.count(),
+        max_revisions: config.controllers.history_limit.count(),
         ..defaults
     }
 }

@@ -1,6 +1,6 @@
 //! What every controller is given: the store, the cache, a clock and the term it leads in.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use oprc_controller_runtime::{
     cache::{Cache, State},
@@ -9,7 +9,7 @@ use oprc_controller_runtime::{
 use oprc_cp_storage::{
     Check, Op, Precondition, Revision, SharedStore, Txn, Write, keys::Key, typed,
 };
-use oprc_models::meta::Timestamp;
+use oprc_models::meta::{Generation, Timestamp};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -34,6 +34,8 @@ pub struct Context {
     pub now: Now,
     /// Who we are towards CRMs.
     pub owner: Arc<str>,
+    /// How many revisions of a document are kept besides what it is now.
+    pub history_limit: usize,
     /// The term that all writes and calls are made in.
     pub term: Term,
 }
@@ -81,6 +83,29 @@ pub(crate) fn as_it_was(revision: Option<Revision>) -> Precondition {
 /// A removal of `key`, if it is still as it was at `revision`.
 pub(crate) fn remove(key: &Key, revision: Revision) -> Write {
     Write { key: key.to_string(), precondition: Precondition::At(revision), op: Op::Delete }
+}
+
+/// Removals of the revisions that are too many, of those that are archived: the oldest. `revision`
+/// makes their keys.
+pub(crate) fn trim(
+    archived: Option<&BTreeMap<Generation, Revision>>,
+    limit: usize,
+    revision: impl Fn(Generation) -> Key,
+) -> Vec<Write> {
+    let Some(archived) = archived else { return Vec::new() };
+    let n_too_many = archived.len().saturating_sub(limit);
+    let oldest = archived.iter().take(n_too_many);
+    oldest.map(|(generation, at)| remove(&revision(*generation), *at)).collect()
+}
+
+/// Transactions of at most [`MAX_WRITES`]. Each part alone is a step in the right direction, and
+/// the next pass takes what a failure in between left.
+pub(crate) fn chunks(mut writes: Vec<Write>) -> impl Iterator<Item = Vec<Write>> {
+    std::iter::from_fn(move || {
+        let rest = writes.split_off(writes.len().min(MAX_WRITES));
+        let chunk = std::mem::replace(&mut writes, rest);
+        (!chunk.is_empty()).then_some(chunk)
+    })
 }
 
 /// Refuses to decide while a stored value that matters cannot be read.

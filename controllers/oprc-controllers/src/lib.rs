@@ -97,12 +97,13 @@ impl Controllers {
 
         let subscription = {
             let (packages, deployments) = (packages.clone(), deployments.clone());
+            let history_limit = context.history_limit;
             let (fleet, awaiting) = (Arc::clone(&fleet), Arc::clone(&awaiting));
             context.cache.subscribe(Arc::new(move |changed, state| {
-                for name in package::keys(changed, state) {
+                for name in package::keys(changed, state, history_limit) {
                     packages.add(name, Priority::Change);
                 }
-                for key in deployment::keys(changed, state, &awaiting.lock()) {
+                for key in deployment::keys(changed, state, &awaiting.lock(), history_limit) {
                     deployments.add(key, Priority::Change);
                 }
                 fleet.trigger(changed);
@@ -110,11 +111,13 @@ impl Controllers {
         };
         {
             let state = context.cache.read();
-            for name in state.packages.keys().chain(state.package_statuses.keys()) {
+            let names = state.packages.keys().chain(state.package_statuses.keys());
+            for name in names.chain(state.package_revisions.keys()) {
                 packages.add(name.clone(), Priority::Resync);
             }
             let keys = state.deployments.keys().chain(state.units.keys().map(|(key, _)| key));
-            for key in keys.chain(state.deployment_statuses.keys()) {
+            let keys = keys.chain(state.deployment_statuses.keys());
+            for key in keys.chain(state.deployment_revisions.keys()) {
                 deployments.add(key.clone(), Priority::Resync);
             }
         }

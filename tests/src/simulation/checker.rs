@@ -176,6 +176,9 @@ impl World {
                         self.checker.disconnected.entry(cluster.clone()).or_insert(now);
                     }
                 }
+                Key::PackageRevision(..) | Key::DeploymentRevision(..) => {
+                    self.check_archived(&key, after);
+                }
                 Key::Cluster(_) | Key::Record(..) => (),
             }
             is_ours = true;
@@ -198,6 +201,25 @@ impl World {
         let leader = self.leader();
         if is_controllers && by != leader {
             self.violated(format!("fenced: {by:?} wrote {key} while {leader:?} led"));
+        }
+    }
+
+    /// What is archived under a generation is what that generation was.
+    fn check_archived(&mut self, key: &Key, after: Option<&bytes::Bytes>) {
+        let (live, generation) = match key {
+            Key::PackageRevision(name, generation) => (Key::Package(name.clone()), *generation),
+            Key::DeploymentRevision(name, generation) => {
+                (Key::Deployment(name.clone()), *generation)
+            }
+            _ => return,
+        };
+        let Some(archived) = decode::<Stored<serde_json::Value>>(after) else { return };
+        let meta = archived.meta;
+        let is_known = self.checker.versions.iter().any(|((of, _), version)| {
+            *of == live.to_string() && *version == (meta.uid.clone(), meta.generation)
+        });
+        if meta.generation != generation || !is_known {
+            self.violated(format!("archived: {key} holds {meta:?}, which {live} never was"));
         }
     }
 

@@ -15,7 +15,10 @@ use oprc_models::{
 };
 use oprc_planning::build::Template;
 
-use super::{replica::OWNER, world::World};
+use super::{
+    replica::{HISTORY_LIMIT, OWNER},
+    world::World,
+};
 
 /// What the store holds, decoded.
 struct Stock {
@@ -54,6 +57,7 @@ impl World {
         };
         let mut found = Vec::new();
         self.compare_clusters(&stock, &mut found);
+        self.compare_revisions(&stock, &mut found);
         self.compare_deployments(&stock, &mut found);
         stock.compare_left_overs(&mut found);
         stock.compare_packages(&mut found);
@@ -110,6 +114,30 @@ impl World {
             }
             if !stock.clusters.get(cluster.as_str()).is_some_and(ClusterStatus::is_connected) {
                 found.push(format!("{cluster} is not said to be connected"));
+            }
+        }
+    }
+
+    /// Of what is there, no more revisions are kept than there are to be; of what is gone, none.
+    fn compare_revisions(&self, stock: &Stock, found: &mut Vec<String>) {
+        let archived: BTreeMap<String, serde_json::Value> = self.stored("package-revisions/");
+        let packages = archived.into_keys().map(|key| format!("packages/{key}"));
+        let archived: BTreeMap<String, serde_json::Value> = self.stored("deployment-revisions/");
+        let deployments = archived.into_keys().map(|key| format!("deployments/{key}"));
+        let mut n_archived: BTreeMap<String, usize> = BTreeMap::new();
+        for key in packages.chain(deployments) {
+            let document = key.rsplit_once('/').map(|(document, _)| document.to_owned());
+            *n_archived.entry(document.unwrap_or_default()).or_default() += 1;
+        }
+        for (document, n) in n_archived {
+            let is_there = match document.split_once('/') {
+                Some(("packages", name)) => stock.packages.contains_key(name),
+                Some((_, key)) => stock.deployments.contains_key(key),
+                None => false,
+            };
+            let limit = if is_there { HISTORY_LIMIT } else { 0 };
+            if n > limit {
+                found.push(format!("{n} revisions of {document}, want at most {limit}"));
             }
         }
     }

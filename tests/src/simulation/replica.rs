@@ -45,6 +45,9 @@ pub(crate) const TTL_SECS: u32 = 5;
 /// Who we are towards CRMs.
 pub(crate) const OWNER: &str = "oprc-pm";
 
+/// Revisions kept of a document: few, so that they are trimmed.
+pub(crate) const HISTORY_LIMIT: usize = 2;
+
 /// How long a linearizable read waits, as in production.
 const READ_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -196,6 +199,7 @@ fn wire(
         let body = |term: Term| {
             let ended = term.ended().clone();
             let context = Context {
+                history_limit: HISTORY_LIMIT,
                 store: Arc::clone(&store),
                 cache: Arc::clone(&cache),
                 now: now.clone(),

@@ -101,6 +101,11 @@ settings! {
         ///
         /// Why 60: a refused unit is tried again within a minute of being mended elsewhere.
         backoff_cap_secs: Within<1, 3600> = "OPRC_PM_BACKOFF_CAP_SECS" or "60",
+        /// Revisions that are kept of each package and deployment besides what it is now; 0: none.
+        ///
+        /// Why 20: weeks of releases; of a hundred thousand deployments it is a few gigabytes in
+        /// the store, were each replaced as often.
+        history_limit: Within<0, 1000> = "OPRC_PM_HISTORY_LIMIT" or "20",
     }
 }
 

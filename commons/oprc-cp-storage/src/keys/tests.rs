@@ -13,6 +13,8 @@ fn keys_and_back() {
         "status/packages/shop",
         "status/deployments/shop.cart",
         "status/clusters/east",
+        "package-revisions/shop/1",
+        "deployment-revisions/shop.cart/18446744073709551615",
         "leader/pm",
     ];
     for key in table {
@@ -36,6 +38,11 @@ fn what_is_not_ours() {
         "other/a",
         "leader/",
         "clusters/UPPER",
+        "package-revisions/shop",
+        "package-revisions/shop/x",
+        "deployment-revisions/a/+1",
+        "deployment-revisions/a/01",
+        "deployment-revisions/a/1/2",
     ];
     for key in table {
         assert!(key.parse::<Key>().is_err(), "{key}");

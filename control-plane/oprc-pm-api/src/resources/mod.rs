@@ -6,6 +6,7 @@ pub(crate) mod packages;
 pub(crate) mod parts;
 pub(crate) mod probes;
 pub(crate) mod records;
+pub(crate) mod revisions;
 pub(crate) mod statuses;
 
 use std::{

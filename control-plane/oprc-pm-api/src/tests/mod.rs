@@ -2,6 +2,7 @@
 
 mod deleting;
 mod faults;
+mod history;
 mod hostile;
 mod inline;
 mod lists;

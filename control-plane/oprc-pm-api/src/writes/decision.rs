@@ -1,5 +1,7 @@
 //! What decisions are made of: the request, what is stored, and what is to become of it.
 
+use std::sync::Arc;
+
 use oprc_controller_runtime::cache::Entry;
 use oprc_cp_storage::{Check, Precondition, Revision, keys::Key};
 use oprc_models::{
@@ -10,6 +12,7 @@ use oprc_models::{
 
 use super::{
     Error,
+    archive::Former,
     draft::{Draft, Spec},
     view::Found,
 };
@@ -279,7 +282,11 @@ impl<T> Step<T> {
         owner: Option<PackageName>,
         by: Provenance<'_>,
         stamp: &Stamp<'_>,
-    ) -> Draft<'p> {
+    ) -> Draft<'p>
+    where
+        Former: From<Arc<Stored<T>>>,
+    {
+        let former = self.entry().map(|entry| Former::from(Arc::clone(&entry.value)));
         let (precondition, meta) = match self {
             Self::Create => (Precondition::Absent, first_meta(owner, stamp)),
             Self::Recreate(entry) => {
@@ -292,7 +299,7 @@ impl<T> Step<T> {
                 (Precondition::At(entry.revision), Meta { owner, ..meta })
             }
         };
-        Draft { key, precondition, meta: by.stamped(meta), spec }
+        Draft { key, precondition, meta: by.stamped(meta), spec, former }
     }
 }
 

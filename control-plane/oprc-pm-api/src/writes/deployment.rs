@@ -110,7 +110,7 @@ pub(super) fn delete<'p>(
     let meta = deleting_meta(&entry.value.meta, removal.by, stamp);
     let precondition = Precondition::At(entry.revision);
     let spec = Spec::StoredDeployment(entry.value);
-    let draft = Draft { key, precondition, meta, spec };
+    let draft = Draft { key, precondition, meta, spec, former: None };
     Ok(Decision::new(Outcome::Deleting, Principal::Written(draft)))
 }
 
@@ -141,7 +141,8 @@ pub(super) fn exclude<'p>(
         warnings.push(Violation::new("/excluded_envs", message));
     }
     let precondition = Precondition::At(entry.revision);
-    let draft = Draft { key, precondition, meta, spec: Spec::Excluding(spec) };
+    let former = Some(entry.value.clone().into());
+    let draft = Draft { key, precondition, meta, spec: Spec::Excluding(spec), former };
     Ok(Decision { warnings, ..Decision::new(Outcome::Replaced, Principal::Written(draft)) })
 }
 

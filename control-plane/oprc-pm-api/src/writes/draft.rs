@@ -14,7 +14,7 @@ use oprc_models::{
     package::OPackage,
 };
 
-use super::Error;
+use super::{Error, archive::Former};
 use crate::splice::Object;
 
 /// A spec: as it was pushed, or as it is stored already.
@@ -53,6 +53,8 @@ pub(super) struct Draft<'p> {
     pub(super) precondition: Precondition,
     pub(super) meta: Meta,
     pub(super) spec: Spec<'p>,
+    /// What it takes the place of, where that is another generation.
+    pub(super) former: Option<Former>,
 }
 
 /// A document as it is stored: the text of a [`Stored`], and where its spec is in it.

@@ -15,6 +15,7 @@
 //! - an unreadable value is never overwritten;
 //! - time and uids come from the caller, so one seed gives one history.
 
+mod archive;
 mod cluster;
 mod decision;
 mod deployment;
@@ -43,14 +44,15 @@ use oprc_models::{
     problem::Violation,
 };
 
+use self::{
+    archive::Archived,
+    decision::{Decision, Principal, Stamp},
+    view::{Seen, View},
+};
 pub use self::{
     decision::{Conditions, Outcome, Provenance, Push, Removal, Tags, Verb},
     error::Error,
     package::Dependants,
-};
-use self::{
-    decision::{Decision, Principal, Stamp},
-    view::{Seen, View},
 };
 use crate::{Clock, NewUid};
 
@@ -60,6 +62,9 @@ const MAX_CONFLICTS: u32 = 8;
 
 /// Documents that one transaction of a deletion marks, at most: less than a transaction's limit.
 const MAX_BATCH: usize = 100;
+
+/// Revisions of a document that are kept, unless something else is said.
+pub const DEFAULT_MAX_REVISIONS: usize = 20;
 
 /// Turns for those who lost: keys share one by hash. More than writers at once would be idle.
 const N_TURNS: usize = 64;
@@ -73,6 +78,7 @@ pub struct Writes {
     now: Clock,
     new_uid: NewUid,
     turns: Arc<[tokio::sync::Mutex<()>]>,
+    max_revisions: usize,
 }
 
 /// A write that was accepted, and may have changed nothing.
@@ -103,7 +109,15 @@ impl Writes {
         new_uid: NewUid,
     ) -> Self {
         let turns = (0..N_TURNS).map(|_| tokio::sync::Mutex::new(())).collect();
-        Self { store, cache, freshness, now, new_uid, turns }
+        let max_revisions = DEFAULT_MAX_REVISIONS;
+        Self { store, cache, freshness, now, new_uid, turns, max_revisions }
+    }
+
+    /// Archives what is replaced, unless `max_revisions` is 0. How many are kept is up to the
+    /// controllers.
+    #[must_use]
+    pub fn keeping(self, max_revisions: usize) -> Self {
+        Self { max_revisions, ..self }
     }
 
     /// Creates or replaces a package and the deployments that it declares.
@@ -266,17 +280,18 @@ impl Writes {
                 is_fresh = true;
             }
             let stamp = Stamp { now: (self.now)(), new_uid: &*self.new_uid };
-            let decided = decide(&View::new(&self.cache.read(), &seen), &stamp);
-            let decisions = match decided {
-                Ok(decisions) if decision::may_land(&decisions, is_fresh) => decisions,
-                settled if is_fresh => return kept(settled?),
+            let decided = self.decided(&seen, |view| decide(view, &stamp));
+            let (decisions, archived) = match decided {
+                Ok(decided) if decision::may_land(&decided.0, is_fresh) => decided,
+                settled if is_fresh => return kept(settled?.0),
                 Ok(_) | Err(_) => {
                     wants_fresh = true;
                     continue;
                 }
             };
-            let (txn, texts) = transaction(&decisions)?;
-            match self.store.txn(txn).await {
+            let (mut txn, texts) = transaction(&decisions)?;
+            let early = archive::join(&mut txn, &archived)?;
+            match self.land(early, txn).await {
                 Ok(revision) => return Ok(written(decisions, texts, revision)),
                 Err(StoreError::Conflict { keys }) => {
                     metrics::counter!("oprc_pm_write_conflicts_total").increment(1);
@@ -294,6 +309,28 @@ impl Writes {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// What `decide` makes of the newest state that is known, and what is to be archived for it.
+    fn decided<'p>(
+        &self,
+        seen: &Seen,
+        decide: impl FnOnce(&View<'_>) -> Result<Vec<Decision<'p>>, Error>,
+    ) -> Result<(Vec<Decision<'p>>, Vec<Archived>), Error> {
+        let state = self.cache.read();
+        let view = View::new(&state, seen);
+        let decisions = decide(&view)?;
+        let is_kept = self.max_revisions > 0;
+        let archived = if is_kept { archive::of(&decisions, &view) } else { Vec::new() };
+        Ok((decisions, archived))
+    }
+
+    /// Carries out `txn`, and before it those that are to land first.
+    async fn land(&self, early: Vec<Txn>, txn: Txn) -> Result<Revision, StoreError> {
+        for txn in early {
+            self.store.txn(txn).await?;
+        }
+        self.store.txn(txn).await
     }
 
     fn turn(&self, key: &Key) -> &tokio::sync::Mutex<()> {

@@ -167,6 +167,7 @@ fn marked_deployment<'p>(
         precondition: Precondition::At(entry.revision),
         meta: deleting_meta(&entry.value.meta, by, stamp),
         spec: Spec::StoredDeployment(entry.value.clone()),
+        former: None,
     }
 }
 
@@ -181,6 +182,7 @@ fn marked_package<'p>(
         precondition: Precondition::At(entry.revision),
         meta: deleting_meta(&entry.value.meta, by, stamp),
         spec: Spec::StoredPackage(entry.value.clone()),
+        former: None,
     }
 }
 

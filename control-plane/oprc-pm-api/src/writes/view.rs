@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use oprc_controller_runtime::cache::{Entry, State};
-use oprc_cp_storage::{Error, KeyValue, Store, keys::Key};
+use oprc_cp_storage::{Error, KeyValue, Precondition, Revision, Store, keys::Key};
 use oprc_models::{
     deployment::OClassDeployment,
     meta::Stored,
@@ -26,6 +26,8 @@ pub(super) enum Found<T> {
 pub(super) struct Seen {
     packages: BTreeMap<PackageName, Found<OPackage>>,
     deployments: BTreeMap<DeploymentKey, Found<OClassDeployment>>,
+    /// Archived revisions: when they were written.
+    revisions: BTreeMap<Key, Option<Revision>>,
 }
 
 impl Seen {
@@ -40,6 +42,9 @@ impl Seen {
             match key {
                 Key::Package(name) => drop(self.packages.insert(name, decode(stored))),
                 Key::Deployment(key) => drop(self.deployments.insert(key, decode(stored))),
+                Key::PackageRevision(..) | Key::DeploymentRevision(..) => {
+                    self.revisions.insert(key, stored.map(|stored| stored.mod_revision));
+                }
                 // No decision that can conflict on these looks at more than their revision, and it
                 // begins with a fresh cache.
                 Key::Cluster(_)
@@ -89,6 +94,21 @@ impl<'a> View<'a> {
             Some(found) => found.clone(),
             None => self.cached(self.state.deployments.get(key), || Key::Deployment(key.clone())),
         }
+    }
+
+    /// How the archived revision `key` is found.
+    pub(super) fn archived(&self, key: &Key) -> Precondition {
+        let cached = || match key {
+            Key::PackageRevision(name, generation) => {
+                self.state.package_revisions.get(name)?.get(generation).copied()
+            }
+            Key::DeploymentRevision(key, generation) => {
+                self.state.deployment_revisions.get(key)?.get(generation).copied()
+            }
+            _ => None,
+        };
+        let found = self.seen.revisions.get(key).copied().unwrap_or_else(cached);
+        found.map_or(Precondition::Absent, Precondition::At)
     }
 
     fn cached<T>(&self, entry: Option<&Entry<Stored<T>>>, key: impl FnOnce() -> Key) -> Found<T> {

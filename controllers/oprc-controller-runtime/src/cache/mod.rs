@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     fresh::{Freshness, Stale},
     position::Position,
-    state::{Changed, Entry, State},
+    state::{Archive, Changed, Entry, State},
 };
 use self::{meters::Meters, position::Progress};
 

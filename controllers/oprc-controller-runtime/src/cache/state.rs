@@ -3,6 +3,7 @@
 //!
 //! Invariant: it is a function of what is stored, and of nothing that was stored before.
 
+mod archive;
 mod differences;
 
 use std::{
@@ -23,6 +24,8 @@ use oprc_models::{
     status::{DeploymentStatus, PackageStatus},
     unit::StoredUnit,
 };
+
+pub use self::archive::Archive;
 
 /// One object and the revision of its last write, which a compare-and-swap needs.
 #[derive(Debug)]
@@ -81,6 +84,10 @@ pub enum Changed {
     DeploymentStatus(DeploymentKey),
     /// A cluster's status.
     ClusterStatus(ClusterName),
+    /// What a package was.
+    PackageRevision(PackageName),
+    /// What a deployment was.
+    DeploymentRevision(DeploymentKey),
     /// An election.
     Leader(String),
 }
@@ -104,6 +111,11 @@ pub struct State {
     pub deployment_statuses: BTreeMap<DeploymentKey, Entry<DeploymentStatus>>,
     /// Statuses of clusters.
     pub cluster_statuses: BTreeMap<ClusterName, Entry<ClusterStatus>>,
+    /// What packages were: which generations are archived, and the revisions of those writes. The
+    /// documents themselves are read from the store when someone asks.
+    pub package_revisions: Archive<PackageName>,
+    /// What deployments were; as of packages.
+    pub deployment_revisions: Archive<DeploymentKey>,
     /// The elections that have a leader: who it is, as it wrote itself down.
     pub leaders: BTreeMap<String, Bytes>,
     /// Keys whose value cannot be read, and why. They are there: nothing may be concluded from
@@ -255,6 +267,14 @@ impl State {
             Key::ClusterStatus(name) => {
                 set(&mut self.cluster_statuses, name, decode(stored, flaw));
                 Changed::ClusterStatus(name.clone())
+            }
+            Key::PackageRevision(name, generation) => {
+                archive::set(&mut self.package_revisions, name, *generation, stored);
+                Changed::PackageRevision(name.clone())
+            }
+            Key::DeploymentRevision(key, generation) => {
+                archive::set(&mut self.deployment_revisions, key, *generation, stored);
+                Changed::DeploymentRevision(key.clone())
             }
             Key::Leader(election) => {
                 let _ = match stored {

@@ -94,6 +94,8 @@ impl Fleet {
             | Changed::Unit(..)
             | Changed::PackageStatus(_)
             | Changed::DeploymentStatus(_)
+            | Changed::PackageRevision(_)
+            | Changed::DeploymentRevision(_)
             | Changed::Leader(_) => (),
         }
         if let Some((cluster, work)) = triggers::work(changed)

@@ -17,6 +17,8 @@ pub(crate) fn work(changed: &Changed) -> Option<(&ClusterName, Work)> {
         | Changed::PackageStatus(_)
         | Changed::DeploymentStatus(_)
         | Changed::ClusterStatus(_)
+        | Changed::PackageRevision(_)
+        | Changed::DeploymentRevision(_)
         | Changed::Leader(_) => None,
     }
 }

@@ -17,7 +17,7 @@ use oprc_planning::{
 use parking_lot::Mutex;
 
 use crate::{
-    context::{Context, MAX_WRITES, as_it_was, put, remove, require_readable},
+    context::{Context, as_it_was, chunks, put, remove, require_readable, trim},
     error::Error,
 };
 
@@ -60,6 +60,8 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         | Key::Record(..)
         | Key::PackageStatus(_)
         | Key::ClusterStatus(_)
+        | Key::PackageRevision(..)
+        | Key::DeploymentRevision(..)
         | Key::Leader(_) => false,
     })?;
     let spec = state.deployments.get(key);
@@ -103,6 +105,16 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         );
         writes.push(put(&Key::Unit(cluster.clone(), key.clone()), revision, unit)?);
     }
+    let is_gone = plan.is_finished || spec.is_none();
+    let limit = if is_gone { 0 } else { context.history_limit };
+    let archived = state.deployment_revisions.get(key);
+    let old = trim(archived, limit, |generation| Key::DeploymentRevision(key.clone(), generation));
+    if !old.is_empty() && is_gone {
+        // Whoever takes up a document that is on its way out keeps its history.
+        let precondition = as_it_was(spec.map(|entry| entry.revision));
+        basis.push(Check { key: Key::Deployment(key.clone()).to_string(), precondition });
+    }
+    writes.extend(old);
     let status_key = Key::DeploymentStatus(key.clone());
     if let Some(new) = &plan.status {
         writes.push(put(&status_key, status.map(|entry| entry.revision), new)?);
@@ -113,16 +125,6 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         writes.extend(status.map(|entry| remove(&status_key, entry.revision)));
     }
     Ok(Decided { basis, writes })
-}
-
-/// Transactions of at most [`MAX_WRITES`]. Each part alone is a step in the right direction, and
-/// the next pass takes what a failure in between left.
-fn chunks(mut writes: Vec<Write>) -> impl Iterator<Item = Vec<Write>> {
-    std::iter::from_fn(move || {
-        let rest = writes.split_off(writes.len().min(MAX_WRITES));
-        let chunk = std::mem::replace(&mut writes, rest);
-        (!chunk.is_empty()).then_some(chunk)
-    })
 }
 
 /// What the planner may look up, in the cache.

@@ -1,15 +1,17 @@
 //! Which deployments a change makes worth a look.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oprc_controller_runtime::cache::{Changed, State};
 use oprc_models::names::DeploymentKey;
 
-/// The deployments to reconcile after `changed`. `awaiting` are those that wait for a cluster.
+/// The deployments to reconcile after `changed`. `awaiting` are those that wait for a cluster;
+/// `history_limit` is how many revisions of one are kept.
 pub(crate) fn keys(
     changed: &Changed,
     state: &State,
     awaiting: &BTreeSet<DeploymentKey>,
+    history_limit: usize,
 ) -> Vec<DeploymentKey> {
     match changed {
         // Its status too, though it is our own word: one that another hand wrote, or an older
@@ -27,7 +29,13 @@ pub(crate) fn keys(
         Changed::Cluster(name) | Changed::ClusterStatus(name) => {
             state.units_of_cluster(name).union(awaiting).cloned().collect()
         }
-        Changed::PackageStatus(_) | Changed::Leader(_) => Vec::new(),
+        // One too many, or of what is gone.
+        Changed::DeploymentRevision(key) => {
+            let n_archived = state.deployment_revisions.get(key).map_or(0, BTreeMap::len);
+            let limit = if state.deployments.contains_key(key) { history_limit } else { 0 };
+            if n_archived > limit { vec![key.clone()] } else { Vec::new() }
+        }
+        Changed::PackageStatus(_) | Changed::PackageRevision(_) | Changed::Leader(_) => Vec::new(),
     }
 }
 

@@ -2,11 +2,11 @@
 //! it once its deletion was asked for and nothing depends on it.
 
 use oprc_controller_runtime::controller::Requeue;
-use oprc_cp_storage::{Write, keys::Key};
+use oprc_cp_storage::{Check, Revision, Write, keys::Key};
 use oprc_models::names::PackageName;
 
 use crate::{
-    context::{Context, put, remove, require_readable},
+    context::{Context, as_it_was, chunks, put, remove, require_readable, trim},
     error::Error,
 };
 
@@ -16,20 +16,44 @@ use crate::{
 ///
 /// [`Error`]; in each case the next pass reads everything again.
 pub(crate) async fn reconcile(context: &Context, name: &PackageName) -> Result<Requeue, Error> {
-    let writes = decide(context, name)?;
-    if !writes.is_empty() {
-        context.commit(writes).await?;
+    let Decided { basis, writes } = decide(context, name)?;
+    for chunk in chunks(writes) {
+        context.commit_on(&basis, chunk).await?;
     }
     Ok(Requeue::AwaitChange)
 }
 
-fn decide(context: &Context, name: &PackageName) -> Result<Vec<Write>, Error> {
+/// What is to be written.
+struct Decided {
+    /// What must still be so.
+    basis: Vec<Check>,
+    /// The package itself after what is kept beside it.
+    writes: Vec<Write>,
+}
+
+impl Decided {
+    /// The removal of what `writes` remove of the package `name`, which was last written at `at`.
+    ///
+    /// Whoever takes up a package that is on its way out keeps its history.
+    fn removal(name: &PackageName, at: Option<Revision>, writes: Vec<Write>) -> Self {
+        let key = Key::Package(name.clone()).to_string();
+        Self { basis: vec![Check { key, precondition: as_it_was(at) }], writes }
+    }
+}
+
+fn decide(context: &Context, name: &PackageName) -> Result<Decided, Error> {
     let state = context.cache.read();
     let (key, status_key) = (Key::Package(name.clone()), Key::PackageStatus(name.clone()));
     require_readable(&state, |unreadable| *unreadable == key || *unreadable == status_key)?;
     let status = state.package_statuses.get(name);
+    let removed_status = status.map(|entry| remove(&status_key, entry.revision));
+    let trimmed = |limit| {
+        let archived = state.package_revisions.get(name);
+        trim(archived, limit, |generation| Key::PackageRevision(name.clone(), generation))
+    };
     let Some(package) = state.packages.get(name) else {
-        return Ok(status.map(|entry| remove(&status_key, entry.revision)).into_iter().collect());
+        let writes = trimmed(0).into_iter().chain(removed_status).collect();
+        return Ok(Decided::removal(name, None, writes));
     };
     let is_needed = !state.deployments_of_package(name).is_empty()
         || state.dependants_of_package(name).iter().any(|dependant| dependant != name);
@@ -38,8 +62,9 @@ fn decide(context: &Context, name: &PackageName) -> Result<Vec<Write>, Error> {
         // cannot be read may depend on it.
         require_readable(&state, |key| matches!(key, Key::Deployment(_) | Key::Package(_)))?;
         tracing::info!(package = %name, "nothing depends on it; removing it");
-        let status = status.map(|entry| remove(&status_key, entry.revision));
-        return Ok([remove(&key, package.revision)].into_iter().chain(status).collect());
+        let removed = remove(&key, package.revision);
+        let writes = trimmed(0).into_iter().chain(removed_status).chain([removed]).collect();
+        return Ok(Decided::removal(name, Some(package.revision), writes));
     }
     let new = oprc_planning::package::status(
         &package.value,
@@ -47,8 +72,9 @@ fn decide(context: &Context, name: &PackageName) -> Result<Vec<Write>, Error> {
         |name| state.packages.get(name).map(|entry| &entry.value.spec),
         (context.now)(),
     );
-    if status.is_some_and(|entry| *entry.value == new) {
-        return Ok(Vec::new());
+    let mut writes = trimmed(context.history_limit);
+    if status.is_none_or(|entry| *entry.value != new) {
+        writes.push(put(&status_key, status.map(|entry| entry.revision), &new)?);
     }
-    Ok(vec![put(&status_key, status.map(|entry| entry.revision), &new)?])
+    Ok(Decided { basis: Vec::new(), writes })
 }

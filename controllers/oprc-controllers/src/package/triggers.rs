@@ -1,12 +1,12 @@
 //! Which packages a change makes worth a look.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oprc_controller_runtime::cache::{Changed, State};
 use oprc_models::names::PackageName;
 
-/// The packages to reconcile after `changed`.
-pub(crate) fn keys(changed: &Changed, state: &State) -> Vec<PackageName> {
+/// The packages to reconcile after `changed`. `history_limit` is how many revisions of one are kept.
+pub(crate) fn keys(changed: &Changed, state: &State, history_limit: usize) -> Vec<PackageName> {
     let is_deleting = |name: &&PackageName| {
         state.packages.get(*name).is_some_and(|entry| entry.value.meta.is_deleting())
     };
@@ -20,11 +20,18 @@ pub(crate) fn keys(changed: &Changed, state: &State) -> Vec<PackageName> {
         Changed::Deployment(_, packages) => packages.iter().filter(is_deleting).cloned().collect(),
         // Our own word, unless another hand wrote it or an older snapshot brought it back.
         Changed::PackageStatus(name) => vec![name.clone()],
+        // One too many, or of what is gone.
+        Changed::PackageRevision(name) => {
+            let n_archived = state.package_revisions.get(name).map_or(0, BTreeMap::len);
+            let limit = if state.packages.contains_key(name) { history_limit } else { 0 };
+            if n_archived > limit { vec![name.clone()] } else { Vec::new() }
+        }
         Changed::Cluster(_)
         | Changed::Unit(..)
         | Changed::Record(..)
         | Changed::DeploymentStatus(_)
         | Changed::ClusterStatus(_)
+        | Changed::DeploymentRevision(_)
         | Changed::Leader(_) => Vec::new(),
     }
 }

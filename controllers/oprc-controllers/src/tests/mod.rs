@@ -3,6 +3,7 @@
 mod crm;
 mod documents;
 mod faults;
+mod history;
 mod late;
 mod ring;
 mod terms;
@@ -84,6 +85,7 @@ impl World {
         self.term += 1;
         let valid_until = Instant::now() + lasts;
         let context = Context {
+            history_limit: 20,
             store: Arc::clone(&self.store),
             cache: Arc::clone(&self.cache),
             now: Arc::new(|| Timestamp::UNIX_EPOCH),

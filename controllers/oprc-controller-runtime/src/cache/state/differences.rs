@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use oprc_cp_storage::keys::Key;
 use oprc_models::names::{ClusterName, DeploymentKey, PackageName, UnitId};
 
-use super::{Changed, Entry, State, dependencies};
+use super::{Changed, Entry, State, archive, dependencies};
 
 impl State {
     /// What differs from `before`: the same changes, each once, as applying what was written in
@@ -30,6 +30,14 @@ impl State {
         differing(&before.units, &self.units, |(deployment, cluster)| {
             add(Key::Unit(cluster, deployment));
         });
+        archive::differing(&before.package_revisions, &self.package_revisions, |name, number| {
+            add(Key::PackageRevision(name, number));
+        });
+        archive::differing(
+            &before.deployment_revisions,
+            &self.deployment_revisions,
+            |key, number| add(Key::DeploymentRevision(key, number)),
+        );
         let nothing = BTreeMap::new();
         for cluster in before.records.keys().chain(self.records.keys()) {
             let [old, new] = [before, self].map(|s| s.records.get(cluster).unwrap_or(&nothing));
@@ -44,7 +52,11 @@ impl State {
             let turned = old.unreadable.keys().filter(|key| !new.unreadable.contains_key(*key));
             turned.cloned().for_each(&mut add);
         }
-        keys.into_iter().map(|key| self.changed_since(before, key)).collect()
+        let mut changes: Vec<_> =
+            keys.into_iter().map(|key| self.changed_since(before, key)).collect();
+        // Several generations of one document are one change.
+        changes.dedup();
+        changes
     }
 
     /// What is told of `key`, which differs from `before`.
@@ -71,6 +83,8 @@ impl State {
             Key::PackageStatus(name) => Changed::PackageStatus(name),
             Key::DeploymentStatus(key) => Changed::DeploymentStatus(key),
             Key::ClusterStatus(name) => Changed::ClusterStatus(name),
+            Key::PackageRevision(name, _) => Changed::PackageRevision(name),
+            Key::DeploymentRevision(key, _) => Changed::DeploymentRevision(key),
             Key::Leader(election) => Changed::Leader(election),
         }
     }

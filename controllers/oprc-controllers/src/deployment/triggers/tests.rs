@@ -27,7 +27,7 @@ async fn by_table() {
     world.put_unit("west", "d").await;
     let state = world.cache.read();
     let check = |changed: Changed, awaiting: &[&str], want: &[&str]| {
-        let got = keys(&changed, &state, &set::<DeploymentKey>(awaiting));
+        let got = keys(&changed, &state, &set::<DeploymentKey>(awaiting), 2);
         let got: BTreeSet<_> = got.iter().map(DeploymentKey::as_str).collect();
         assert_eq!(got, want.iter().copied().collect(), "{changed:?}");
     };

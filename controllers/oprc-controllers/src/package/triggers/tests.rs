@@ -24,7 +24,7 @@ async fn by_table() {
     world.delete_package("old").await;
     let state = world.cache.read();
     let check = |changed: Changed, want: &[&str]| {
-        let got: BTreeSet<_> = keys(&changed, &state).into_iter().collect();
+        let got: BTreeSet<_> = keys(&changed, &state, 2).into_iter().collect();
         assert_eq!(got, names(want), "{changed:?}");
     };
     // A cycle, or a missing package, shows in all that depend on it, however far away.

@@ -1,0 +1,124 @@
+//! What was, kept: a document that is replaced is archived under its generation, whole, by the
+//! transaction that replaces it. So a create costs no more for it, and no generation is missing.
+//!
+//! Invariant: what stands under a generation is what that generation was. So archiving early, before
+//! the document is replaced, is harmless, and that is what is done where one transaction does not
+//! hold both.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use oprc_cp_storage::{
+    Check, MAX_TXN_BYTES, MAX_TXN_OPS, Op, Precondition, Txn, Write, keys::Key, limits::txn_bytes,
+};
+use oprc_models::{deployment::OClassDeployment, meta::Stored, package::OPackage};
+
+use super::{
+    Error,
+    decision::{Decision, Principal},
+    draft::Draft,
+    view::View,
+};
+
+/// A document that is to be replaced by another generation of it.
+#[derive(Clone)]
+pub(super) enum Former {
+    Package(Arc<Stored<OPackage>>),
+    Deployment(Arc<Stored<OClassDeployment>>),
+}
+
+impl From<Arc<Stored<OPackage>>> for Former {
+    fn from(stored: Arc<Stored<OPackage>>) -> Self {
+        Self::Package(stored)
+    }
+}
+
+impl From<Arc<Stored<OClassDeployment>>> for Former {
+    fn from(stored: Arc<Stored<OClassDeployment>>) -> Self {
+        Self::Deployment(stored)
+    }
+}
+
+impl Former {
+    fn key(&self) -> Key {
+        match self {
+            Self::Package(stored) => {
+                Key::PackageRevision(stored.spec.name.clone(), stored.meta.generation)
+            }
+            Self::Deployment(stored) => {
+                Key::DeploymentRevision(stored.spec.key.clone(), stored.meta.generation)
+            }
+        }
+    }
+
+    fn encode(&self) -> Result<Bytes, serde_json::Error> {
+        let text = match self {
+            Self::Package(stored) => serde_json::to_vec(&**stored),
+            Self::Deployment(stored) => serde_json::to_vec(&**stored),
+        };
+        Ok(text?.into())
+    }
+}
+
+/// One document to archive.
+pub(super) struct Archived {
+    former: Former,
+    /// What stands under its generation: nothing, unless it was archived early before.
+    precondition: Precondition,
+    /// That it is still what is to be replaced.
+    basis: Check,
+}
+
+impl Archived {
+    fn write(&self) -> Result<Write, Error> {
+        let (key, op) = (self.former.key().to_string(), Op::Put(self.former.encode()?));
+        Ok(Write { key, precondition: self.precondition, op })
+    }
+}
+
+/// What `decisions` replace, and where it goes.
+pub(super) fn of(decisions: &[Decision<'_>], view: &View<'_>) -> Vec<Archived> {
+    let archived = |draft: &Draft<'_>| {
+        let former = draft.former.clone()?;
+        let precondition = view.archived(&former.key());
+        let basis = Check { key: draft.key.to_string(), precondition: draft.precondition };
+        Some(Archived { former, precondition, basis })
+    };
+    let drafts = decisions.iter().flat_map(|decision| {
+        let principal = match &decision.principal {
+            Principal::Written(draft) => Some(draft),
+            Principal::Kept(_) | Principal::Removed(_) => None,
+        };
+        principal.into_iter().chain(&decision.others)
+    });
+    drafts.filter_map(archived).collect()
+}
+
+/// Adds to `txn` the writes that archive, where it holds them; else answers transactions that are
+/// to land before it.
+pub(super) fn join(txn: &mut Txn, archived: &[Archived]) -> Result<Vec<Txn>, Error> {
+    let writes = archived.iter().map(Archived::write).collect::<Result<Vec<_>, _>>()?;
+    let n_writes = txn.writes.len();
+    txn.writes.extend(writes);
+    if holds(txn) {
+        return Ok(Vec::new());
+    }
+    let writes = txn.writes.split_off(n_writes);
+    let mut early: Vec<Txn> = Vec::new();
+    for (write, one) in writes.into_iter().zip(archived) {
+        let mut last = early.pop().unwrap_or_default();
+        last.writes.push(write);
+        last.checks.push(one.basis.clone());
+        if !holds(&last) && last.writes.len() > 1 {
+            let (write, check) = (last.writes.pop(), last.checks.pop());
+            early.push(last);
+            last = Txn { writes: write.into_iter().collect(), checks: check.into_iter().collect() };
+        }
+        early.push(last);
+    }
+    Ok(early)
+}
+
+fn holds(txn: &Txn) -> bool {
+    txn.writes.len() + txn.checks.len() <= MAX_TXN_OPS && txn_bytes(txn) <= MAX_TXN_BYTES
+}
