@@ -20,3 +20,4 @@ mod lifecycle;
 mod replicas;
 mod stopping;
 mod store;
+mod watching;

@@ -159,7 +159,20 @@ pub enum Change {
     Delete {
         /// The key.
         key: String,
+        /// The revision of the transaction that removed it.
+        revision: Revision,
     },
+}
+
+impl Change {
+    /// The revision of the transaction that made it.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        match self {
+            Self::Put(stored) => stored.mod_revision,
+            Self::Delete { revision, .. } => *revision,
+        }
+    }
 }
 
 /// All changes of one transaction under the watched prefix (etcd: whole revisions, in order).

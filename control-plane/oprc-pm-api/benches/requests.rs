@@ -51,6 +51,7 @@ async fn api() -> (Arc<MemoryStore>, Router) {
         metrics: None,
         readiness: Arc::new(Vec::new),
         default_cluster: None,
+        stopping: CancellationToken::new(),
     };
     (store, router(state))
 }

@@ -11,6 +11,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use oprc_controller_runtime::cache::{Cache, Freshness, State};
 use oprc_cp_storage::SharedStore;
 use oprc_models::names::{ClusterName, InvalidName};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     ApiState, Limits,
@@ -32,6 +34,9 @@ pub(crate) struct App {
     pub(crate) readiness: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     pub(crate) default_cluster: Option<ClusterName>,
     pub(crate) new_uid: crate::NewUid,
+    /// A permit for each watch that may be open.
+    pub(crate) watchers: Arc<Semaphore>,
+    pub(crate) stopping: CancellationToken,
 }
 
 /// The shared form that handlers take.
@@ -56,6 +61,8 @@ impl From<ApiState> for App {
             readiness: state.readiness,
             default_cluster: state.default_cluster,
             new_uid,
+            watchers: Arc::new(Semaphore::new(state.limits.max_watches)),
+            stopping: state.stopping,
         }
     }
 }

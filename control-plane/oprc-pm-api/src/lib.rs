@@ -33,6 +33,7 @@ use std::{sync::Arc, time::Duration};
 use oprc_controller_runtime::cache::{Cache, Freshness};
 use oprc_cp_storage::SharedStore;
 use oprc_models::{meta::Timestamp, names::ClusterName};
+use tokio_util::sync::CancellationToken;
 
 pub use peer::Peer;
 pub use router::router;
@@ -61,6 +62,11 @@ pub struct Limits {
     pub max_lists: usize,
     /// Revisions that are kept of a document besides what it is now; 0: none are archived.
     pub max_revisions: usize,
+    /// Watches open at once. Each has a connection of its own, so it must be well below the
+    /// connections that are served.
+    pub max_watches: usize,
+    /// The longest pause between two bookmarks of a watch.
+    pub bookmark_interval: Duration,
 }
 
 impl Default for Limits {
@@ -73,6 +79,8 @@ impl Default for Limits {
             max_reads: 4096,
             max_lists: 64,
             max_revisions: writes::DEFAULT_MAX_REVISIONS,
+            max_watches: 1024,
+            bookmark_interval: Duration::from_secs(30),
         }
     }
 }
@@ -98,10 +106,13 @@ pub struct ApiState {
     pub readiness: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The cluster that is marked `default` where clusters are shown.
     pub default_cluster: Option<ClusterName>,
+    /// Ends all watches at once.
+    pub stopping: CancellationToken,
 }
 
 /// Describes this crate's metrics to the recorder, once, after it was installed.
 pub fn describe_metrics() {
     front::describe_metrics();
+    resources::watch::describe_metrics();
     writes::describe_metrics();
 }

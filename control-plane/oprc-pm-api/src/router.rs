@@ -13,7 +13,9 @@ use crate::{
     ApiState,
     call::App,
     front::{Lanes, front},
-    resources::{clusters, deployments, packages, parts, probes, records, revisions, statuses},
+    resources::{
+        clusters, deployments, packages, parts, probes, records, revisions, statuses, watch,
+    },
 };
 
 /// The API over `state`, as a service.
@@ -21,7 +23,7 @@ pub fn router(state: ApiState) -> Router {
     let app = Arc::new(App::from(state));
     let lanes = Arc::new(Lanes::default());
     let front = from_fn_with_state((Arc::clone(&app), lanes), front);
-    let api = Router::new().merge(specs()).merge(history()).merge(observed());
+    let api = Router::new().merge(specs()).merge(history()).merge(observed()).merge(watched());
     let routes = Router::new().nest("/api/v1", api).merge(probes());
     // The layer must be around the fallback too: an unknown route is answered like any other.
     routes.fallback(|| async { http::StatusCode::NOT_FOUND }).layer(front).with_state(app)
@@ -72,6 +74,11 @@ fn observed() -> Router<Arc<App>> {
         .route("/clusters/health", get(clusters::list_health))
         .route("/clusters/{name}", get(clusters::get).delete(clusters::delete))
         .route("/clusters/{name}/health", get(clusters::health))
+}
+
+/// What changes.
+fn watched() -> Router<Arc<App>> {
+    Router::new().route("/watch", get(watch::watch))
 }
 
 fn probes() -> Router<Arc<App>> {

@@ -25,6 +25,10 @@ use crate::{
 /// How long a linearizable read waits for the store, and again for the cache.
 const READ_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many revisions before its start a watch can be resumed at, where the store still has them: a
+/// client of a replica that ends goes on at another, or at the same when it is back.
+const WATCHABLE_PAST: u64 = 10_000;
+
 /// Writes the metrics as Prometheus reads them.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
@@ -86,7 +90,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
 
     let (stop, leading) = (CancellationToken::new(), CancellationToken::new());
     let mut parts = JoinSet::new();
-    let cache = Cache::new(Arc::clone(&stores.main));
+    let cache = Cache::with_past(Arc::clone(&stores.main), WATCHABLE_PAST);
     let filling = (Arc::clone(&cache), stop.clone());
     parts.spawn(async move { filling.0.run(filling.1).await });
     let store = Arc::clone(&stores.main);
@@ -110,6 +114,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         metrics: options.render_metrics,
         readiness: readiness(watchdog.clone()),
         default_cluster: config.default_cluster.clone(),
+        stopping: stop.clone(),
     };
     let mut election = JoinSet::new();
     let handle = lease_runtime.handle().clone();
@@ -197,6 +202,8 @@ fn limits(config: &Config) -> Limits {
         max_writes: server.max_in_flight.count().min(defaults.max_writes),
         max_reads: server.max_in_flight.count(),
         max_revisions: config.controllers.history_limit.count(),
+        max_watches: server.max_watches.count(),
+        bookmark_interval: server.watch_bookmark_secs.secs(),
         ..defaults
     }
 }

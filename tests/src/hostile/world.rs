@@ -81,10 +81,12 @@ impl World {
             freshness,
             now: Arc::new(|| Timestamp::UNIX_EPOCH),
             new_uid: Arc::new(move || format!("uid-{}", n_uids.fetch_add(1, Ordering::Relaxed))),
-            limits: Limits::default(),
+            // An answer is taken in whole, and a watch's has no end.
+            limits: Limits { max_watches: 0, ..Limits::default() },
             metrics: None,
             readiness: Arc::new(Vec::new),
             default_cluster: None,
+            stopping: stop.clone(),
         };
         cache.filled().await;
         Self { store, cache, router: router(state), stop }

@@ -10,7 +10,7 @@ pub(crate) mod world;
 
 pub(crate) use self::{
     cluster::Cluster,
-    http::{Answer, Api, check_problem},
+    http::{Answer, Api, check_problem, client},
     leader::{LEADER_KEY, leader},
     process::{Process, run},
     proxy::{Effect, Mode, Proxy},

@@ -29,6 +29,13 @@ settings! {
         ///
         /// Why 1024: sixteen times what saturates the store, so that only a flood is refused.
         max_in_flight: Within<1, 65_536> = "OPRC_PM_SERVER_MAX_IN_FLIGHT" or "1024",
+        /// Watches open at once; more are answered 429.
+        ///
+        /// Why 1024: half of the connections that are served, so that watches never shut out
+        /// everybody else.
+        max_watches: Within<1, 1536> = "OPRC_PM_SERVER_MAX_WATCHES" or "1024",
+        /// Longest time between two bookmarks of a watch, in seconds.
+        watch_bookmark_secs: Within<1, 3600> = "OPRC_PM_SERVER_WATCH_BOOKMARK_SECS" or "30",
         /// Longest time that a request may take, in seconds.
         request_timeout_secs: Within<1, 600> = "OPRC_PM_SERVER_REQUEST_TIMEOUT_SECS" or "30",
         /// Longest time from SIGTERM to the end of the process, in seconds.

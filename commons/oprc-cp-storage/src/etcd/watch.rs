@@ -180,7 +180,7 @@ impl Cursor {
             match self.inner.keys.relative(kv.key()) {
                 Some(key) if key != HEAD_KEY => changes.push(match event.event_type() {
                     EventType::Put => Change::Put(to_key_value(key, kv)),
-                    EventType::Delete => Change::Delete { key },
+                    EventType::Delete => Change::Delete { key, revision },
                 }),
                 Some(_) | None => (),
             }

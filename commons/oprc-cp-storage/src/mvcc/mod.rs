@@ -207,7 +207,7 @@ impl Mvcc {
             let changes = commit.changes.iter().filter(|change| change.key.starts_with(prefix));
             batch.changes.extend(changes.map(|change| match &change.after {
                 Some(item) => Change::Put(item.key_value.clone()),
-                None => Change::Delete { key: change.key.clone() },
+                None => Change::Delete { key: change.key.clone(), revision: commit.revision },
             }));
         }
         Ok(batch)

@@ -141,7 +141,7 @@ fn tell(crm: &Crm, position: &mut Position, batch: WatchBatch) {
                     place += 1;
                 }
             }
-            Change::Delete { key } => {
+            Change::Delete { key, .. } => {
                 if key.starts_with(layout::TOMBSTONES) {
                     position.tombstones.remove(&key);
                 } else if let Some(id) = key.strip_prefix(layout::RECORDS) {

@@ -1,7 +1,7 @@
 //! `/api/v1/clusters`: registrations and their health.
 
 use axum::extract::{Path, State as Shared};
-use oprc_controller_runtime::cache::{Entry, State};
+use oprc_controller_runtime::cache::{Entry, State, feed::Documented};
 use oprc_cp_storage::keys::Key;
 use oprc_models::{
     cluster::{BreakerState, ClusterSpec, ClusterStatus, Connectivity},
@@ -10,18 +10,19 @@ use oprc_models::{
 };
 use serde::Serialize;
 
-use super::{Row, following, holds, missing};
+use super::{Row, following, holds, missing, watch};
 use crate::{
     answer,
     call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
     error::ApiError,
     etag, list,
+    params::Params,
     splice::Object,
     writes::Removal,
 };
 
 /// A registration as it is answered.
-type ClusterRow = Row<ClusterSpec, ClusterStatus>;
+pub(crate) type ClusterRow = Row<ClusterSpec, ClusterStatus>;
 /// How a row becomes text.
 type Write = fn(&App, &mut Vec<u8>, &ClusterRow) -> Result<(), serde_json::Error>;
 
@@ -30,7 +31,24 @@ fn row(state: &State, name: &ClusterName, entry: &Entry<Stored<ClusterSpec>>) ->
     Row { entry: entry.clone(), status, is_stale: is_leaderless(state) }
 }
 
-fn write(app: &App, buffer: &mut Vec<u8>, row: &ClusterRow) -> Result<(), serde_json::Error> {
+/// The cluster as it was at some revision.
+pub(crate) fn shown(
+    cluster: &Documented<ClusterSpec, ClusterStatus>,
+    is_stale: bool,
+) -> ClusterRow {
+    Row { entry: cluster.entry.clone(), status: cluster.status.clone(), is_stale }
+}
+
+/// Whether its name holds `part`.
+pub(crate) fn passes(spec: &ClusterSpec, part: Option<&String>) -> bool {
+    holds(spec.name.as_str(), part)
+}
+
+pub(crate) fn write(
+    app: &App,
+    buffer: &mut Vec<u8>,
+    row: &ClusterRow,
+) -> Result<(), serde_json::Error> {
     let Stored { meta, spec } = &*row.entry.value;
     let mut object = Object::new(buffer);
     object.members(spec)?;
@@ -124,16 +142,28 @@ fn find(state: &State, name: &ClusterName) -> Result<ClusterRow, ApiError> {
 
 /// `GET /clusters`.
 pub(crate) async fn list(app: SharedApp, call: Call) -> Answer {
-    all(app, call, "clusters", write).await
+    let mut params = call.params()?;
+    if let Some(request) = watch::Request::of_list(&mut params, &call.headers)? {
+        let filter = watch::Filter::Clusters(params.text("name")?);
+        params.finish()?;
+        return watch::open(app.0, &request, watch::Selection::new(call.by, filter)).await;
+    }
+    all(app, call, params, "clusters", write).await
 }
 
 /// `GET /clusters/health`.
 pub(crate) async fn list_health(app: SharedApp, call: Call) -> Answer {
-    all(app, call, "clusters/health", write_health).await
+    let params = call.params()?;
+    all(app, call, params, "clusters/health", write_health).await
 }
 
-async fn all(Shared(app): SharedApp, call: Call, what: &str, write: Write) -> Answer {
-    let mut params = call.params()?;
+async fn all(
+    Shared(app): SharedApp,
+    call: Call,
+    mut params: Params,
+    what: &str,
+    write: Write,
+) -> Answer {
     let part = params.text("name")?;
     let request = list::Request::new(&mut params, &(what, &part))?;
     params.finish()?;
@@ -151,7 +181,7 @@ async fn all(Shared(app): SharedApp, call: Call, what: &str, write: Write) -> An
                 items,
                 limit,
                 |(name, entry)| {
-                    holds(name.as_str(), part.as_ref()).then(|| row(state, name, entry))
+                    passes(&entry.value.spec, part.as_ref()).then(|| row(state, name, entry))
                 },
             )
         },

@@ -1,7 +1,7 @@
 //! `/api/v1/deployments`.
 
 use axum::extract::{Path, State as Shared};
-use oprc_controller_runtime::cache::{Entry, State};
+use oprc_controller_runtime::cache::{Entry, State, feed::Documented};
 use oprc_cp_storage::keys::Key;
 use oprc_models::{
     deployment::OClassDeployment,
@@ -13,7 +13,7 @@ use oprc_models::{
     status::DeploymentStatus,
 };
 
-use super::{Labels, Row, following, holds, missing};
+use super::{Labels, Row, following, holds, missing, watch};
 use crate::{
     answer, body,
     call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
@@ -118,6 +118,17 @@ fn row(
     Row { entry: entry.clone(), status: status.cloned(), is_stale: is_leaderless(state) }
 }
 
+/// The deployment as it was at some revision.
+pub(crate) fn shown(
+    deployment: &Documented<OClassDeployment, DeploymentStatus>,
+    is_stale: bool,
+) -> DeploymentRow {
+    let entry = deployment.entry.clone();
+    let status = deployment.status.as_ref();
+    let status = status.filter(|status| status.value.uid == entry.value.meta.uid).cloned();
+    Row { entry, status, is_stale }
+}
+
 fn status<'s>(
     state: &'s State,
     key: &DeploymentKey,
@@ -132,7 +143,7 @@ pub(crate) fn pending(row: &DeploymentRow) -> DeploymentStatus {
     DeploymentStatus { uid: row.entry.value.meta.uid.clone(), ..DeploymentStatus::default() }
 }
 
-fn write(buffer: &mut Vec<u8>, row: &DeploymentRow) -> Result<(), serde_json::Error> {
+pub(crate) fn write(buffer: &mut Vec<u8>, row: &DeploymentRow) -> Result<(), serde_json::Error> {
     let Stored { meta, spec } = &*row.entry.value;
     let mut object = Object::new(buffer);
     object.members(spec)?;
@@ -147,7 +158,7 @@ fn write(buffer: &mut Vec<u8>, row: &DeploymentRow) -> Result<(), serde_json::Er
 
 /// What a list is narrowed down to.
 #[derive(Hash)]
-struct Filter {
+pub(crate) struct Filter {
     package: Option<PackageName>,
     class: Option<ClassKey>,
     target: Option<ClusterName>,
@@ -184,21 +195,43 @@ impl Filter {
         key: &DeploymentKey,
         entry: &Entry<Stored<OClassDeployment>>,
     ) -> Option<DeploymentRow> {
-        let spec = &entry.value.spec;
-        let is_placed = |cluster: &ClusterName| {
-            spec.target_envs.contains(cluster) || state.unit(cluster, key).is_some()
-        };
-        let has_condition = |condition: RunCondition| {
-            let found = status(state, key, entry).map(|status| status.value.condition);
-            found.unwrap_or_default() == condition
-        };
-        let is_wanted = self.package.as_ref().is_none_or(|package| spec.package_name == *package)
-            && self.class.as_ref().is_none_or(|class| spec.class_key == *class)
-            && holds(key.as_str(), self.part.as_ref())
-            && self.labels.match_all(&spec.labels)
-            && self.target.as_ref().is_none_or(is_placed)
-            && self.condition.is_none_or(has_condition);
+        let is_placed = |cluster: &ClusterName| state.unit(cluster, key).is_some();
+        let condition = || status(state, key, entry).map(|status| status.value.condition);
+        let is_wanted = self.passes(&entry.value.spec, is_placed, condition);
         is_wanted.then(|| row(state, key, entry))
+    }
+
+    fn passes(
+        &self,
+        spec: &OClassDeployment,
+        is_placed: impl Fn(&ClusterName) -> bool,
+        condition: impl Fn() -> Option<RunCondition>,
+    ) -> bool {
+        self.package.as_ref().is_none_or(|package| spec.package_name == *package)
+            && self.class.as_ref().is_none_or(|class| spec.class_key == *class)
+            && holds(spec.key.as_str(), self.part.as_ref())
+            && self.labels.match_all(&spec.labels)
+            && self
+                .target
+                .as_ref()
+                .is_none_or(|target| spec.target_envs.contains(target) || is_placed(target))
+            && self.condition.is_none_or(|wanted| condition().unwrap_or_default() == wanted)
+    }
+
+    /// As for a list, by what the deployment says alone: where it is, its status knows.
+    pub(crate) fn passes_row(&self, row: &DeploymentRow) -> bool {
+        let status = || row.status.as_ref().map(|status| &status.value);
+        let is_placed = |cluster: &ClusterName| {
+            let mut parts = status().into_iter().flat_map(|status| &status.clusters);
+            parts.any(|part| part.cluster == *cluster)
+        };
+        let condition = || status().map(|status| status.condition);
+        self.passes(&row.entry.value.spec, is_placed, condition)
+    }
+
+    /// The one package that it asks for, if it does.
+    pub(crate) fn package(&self) -> Option<&PackageName> {
+        self.package.as_ref()
     }
 
     /// Takes the next chunk: of one package's deployments, where the filter names it.
@@ -227,6 +260,11 @@ impl Filter {
 pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
     let mut params = call.params()?;
     let filter = Filter::new(&mut params)?;
+    if let Some(request) = watch::Request::of_list(&mut params, &call.headers)? {
+        params.finish()?;
+        let selection = watch::Selection::new(call.by, watch::Filter::Deployments(filter));
+        return watch::open(app, &request, selection).await;
+    }
     let request = list::Request::new(&mut params, &("deployments", &filter))?;
     params.finish()?;
     let page = list::page(

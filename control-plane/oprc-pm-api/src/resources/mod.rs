@@ -8,6 +8,7 @@ pub(crate) mod probes;
 pub(crate) mod records;
 pub(crate) mod revisions;
 pub(crate) mod statuses;
+pub(crate) mod watch;
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,7 @@
 //! `/api/v1/packages`.
 
 use axum::extract::{Path, State as Shared};
-use oprc_controller_runtime::cache::{Entry, State};
+use oprc_controller_runtime::cache::{Entry, State, feed::Documented};
 use oprc_cp_storage::keys::Key;
 use oprc_models::{
     deployment::OClassDeployment,
@@ -13,18 +13,19 @@ use oprc_models::{
     status::PackageStatus,
 };
 
-use super::{Labels, Row, following, holds, missing, words};
+use super::{Labels, Row, following, holds, missing, watch, words};
 use crate::{
     answer, body,
     call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
     error::ApiError,
     etag, list,
+    params::Params,
     splice::Object,
     writes::{Conditions, Dependants, Provenance, Push, Removal, Verb},
 };
 
 /// A package as it is answered.
-type PackageRow = Row<OPackage, PackageStatus>;
+pub(crate) type PackageRow = Row<OPackage, PackageStatus>;
 
 /// `POST /packages`.
 pub(crate) async fn create(Shared(app): SharedApp, call: Call) -> Answer {
@@ -139,12 +140,19 @@ pub(crate) async fn get(
 }
 
 fn row(state: &State, name: &PackageName, entry: &Entry<Stored<OPackage>>) -> PackageRow {
-    let status = state.package_statuses.get(name);
-    let status = status.filter(|status| status.value.uid == entry.value.meta.uid);
-    Row { entry: entry.clone(), status: status.cloned(), is_stale: is_leaderless(state) }
+    let status = state.package_statuses.get(name).cloned();
+    shown(&Documented { entry: entry.clone(), status }, is_leaderless(state))
 }
 
-fn write(buffer: &mut Vec<u8>, row: &PackageRow) -> Result<(), serde_json::Error> {
+/// The package as it was at some revision.
+pub(crate) fn shown(package: &Documented<OPackage, PackageStatus>, is_stale: bool) -> PackageRow {
+    let entry = package.entry.clone();
+    let status = package.status.as_ref();
+    let status = status.filter(|status| status.value.uid == entry.value.meta.uid).cloned();
+    Row { entry, status, is_stale }
+}
+
+pub(crate) fn write(buffer: &mut Vec<u8>, row: &PackageRow) -> Result<(), serde_json::Error> {
     let Stored { meta, spec } = &*row.entry.value;
     let mut object = Object::new(buffer);
     object.members(spec)?;
@@ -160,20 +168,43 @@ fn write(buffer: &mut Vec<u8>, row: &PackageRow) -> Result<(), serde_json::Error
     Ok(())
 }
 
+/// What a list is narrowed down to.
+#[derive(Hash)]
+pub(crate) struct Filter {
+    part: Option<String>,
+    tags: Vec<String>,
+    labels: Labels,
+}
+
+impl Filter {
+    fn new(params: &mut Params) -> Result<Self, ApiError> {
+        Ok(Self {
+            part: params.text("name")?,
+            tags: words(params, "tag")?,
+            labels: Labels::new(params)?,
+        })
+    }
+
+    pub(crate) fn passes(&self, spec: &OPackage) -> bool {
+        holds(spec.name.as_str(), self.part.as_ref())
+            && self.tags.iter().all(|tag| spec.metadata.tags.contains(tag))
+            && self.labels.match_all(&spec.labels)
+    }
+}
+
 /// `GET /packages`.
 pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
     let mut params = call.params()?;
-    let part = params.text("name")?;
-    let tags = words(&mut params, "tag")?;
-    let labels = Labels::new(&mut params)?;
-    let request = list::Request::new(&mut params, &("packages", &part, &tags, &labels))?;
+    let filter = Filter::new(&mut params)?;
+    if let Some(request) = watch::Request::of_list(&mut params, &call.headers)? {
+        params.finish()?;
+        let selection = watch::Selection::new(call.by, watch::Filter::Packages(filter));
+        return watch::open(app, &request, selection).await;
+    }
+    let request = list::Request::new(&mut params, &("packages", &filter))?;
     params.finish()?;
     let pick = |state: &State, (name, entry): (&PackageName, &Entry<Stored<OPackage>>)| {
-        let spec = &entry.value.spec;
-        let is_wanted = holds(name.as_str(), part.as_ref())
-            && tags.iter().all(|tag| spec.metadata.tags.contains(tag))
-            && labels.match_all(&spec.labels);
-        is_wanted.then(|| row(state, name, entry))
+        filter.passes(&entry.value.spec).then(|| row(state, name, entry))
     };
     let page = list::page(
         &app,

@@ -10,7 +10,7 @@ use oprc_models::{
     record::StoredRecord,
 };
 
-use super::following;
+use super::{following, watch};
 use crate::{
     call::{Answer, Call, SharedApp, consistency, is_leaderless, name, tagged},
     error::ApiError,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A record, and whether it may be out of date.
-struct RecordRow {
+pub(crate) struct RecordRow {
     entry: Entry<StoredRecord>,
     /// Nobody leads, or the cluster is not heard from.
     is_stale: bool,
@@ -41,7 +41,22 @@ pub(crate) fn is_silent(state: &State, cluster: &ClusterName) -> bool {
     is_leaderless(state) || !status.is_some_and(|status| status.value.is_connected())
 }
 
-fn write(buffer: &mut Vec<u8>, row: &RecordRow) -> Result<(), serde_json::Error> {
+/// The record as it was at some revision.
+pub(crate) fn shown(record: &Entry<StoredRecord>, is_stale: bool) -> RecordRow {
+    RecordRow { entry: record.clone(), is_stale }
+}
+
+/// Whether it is of this cluster and of this deployment, where one is asked for.
+pub(crate) fn passes(
+    record: &StoredRecord,
+    cluster: Option<&ClusterName>,
+    deployment: Option<&DeploymentKey>,
+) -> bool {
+    cluster.is_none_or(|cluster| record.cluster == *cluster)
+        && deployment.is_none_or(|deployment| record.deployment_key == *deployment)
+}
+
+pub(crate) fn write(buffer: &mut Vec<u8>, row: &RecordRow) -> Result<(), serde_json::Error> {
     let mut object = Object::new(buffer);
     object.members(&*row.entry.value)?;
     object.field("stale", &row.is_stale)?;
@@ -86,6 +101,11 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
     let mut params = call.params()?;
     let cluster = params.get::<ClusterName>("cluster")?;
     let deployment = params.get::<DeploymentKey>("deployment_key")?;
+    if let Some(request) = watch::Request::of_list(&mut params, &call.headers)? {
+        params.finish()?;
+        let filter = watch::Filter::Records(cluster, deployment);
+        return watch::open(app, &request, watch::Selection::new(call.by, filter)).await;
+    }
     let request = list::Request::new(&mut params, &("records", &cluster, &deployment))?;
     params.finish()?;
     let after = request.after::<2>()?.and_then(|[cluster, id]| {

@@ -8,4 +8,5 @@ mod inline;
 mod lists;
 mod observed;
 mod specs;
+mod watching;
 mod world;

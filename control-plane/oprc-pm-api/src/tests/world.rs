@@ -44,6 +44,7 @@ pub(super) struct FaultyStore {
     pub(super) fault: Mutex<Option<Fault>>,
     pub(super) is_lost: AtomicBool,
     pub(super) n_txns: AtomicU64,
+    n_calls: AtomicU64,
     /// Ends the watches.
     pub(super) watch_ends: Arc<Notify>,
 }
@@ -53,7 +54,13 @@ fn lost() -> Error {
 }
 
 impl FaultyStore {
+    /// How many calls there were, by whomever.
+    pub(super) fn n_calls(&self) -> u64 {
+        self.n_calls.load(Ordering::SeqCst)
+    }
+
     fn reach(&self) -> Result<(), Error> {
+        self.n_calls.fetch_add(1, Ordering::SeqCst);
         if self.is_lost.load(Ordering::SeqCst) { Err(lost()) } else { Ok(()) }
     }
 }
@@ -184,6 +191,11 @@ impl World {
         world
     }
 
+    /// Ends this replica.
+    pub(super) fn end(&self) {
+        self.stop.cancel();
+    }
+
     pub(super) async fn with_readiness(
         readiness: impl Fn() -> Vec<String> + Send + Sync + 'static,
     ) -> Self {
@@ -226,6 +238,7 @@ impl World {
             metrics: Some(Arc::new(|| "# metrics\n".to_owned())),
             readiness,
             default_cluster: Some("east".parse().unwrap()),
+            stopping: stop.clone(),
         };
         Self { store, cache, router: router(state), stop }
     }

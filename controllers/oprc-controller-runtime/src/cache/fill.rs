@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::StreamExt;
-use oprc_cp_storage::{Error, Revision};
+use oprc_cp_storage::{Error, Revision, WatchBatch};
 
-use super::{Cache, Changed, Position, State};
+use super::{Cache, Changed, Position, State, feed::Capture};
 
 /// Keys in one page of a listing.
 const PAGE: usize = 1000;
 
 /// The longest pause between two tries to reach the store.
 const MAX_DELAY: Duration = Duration::from_secs(2);
+
+/// How long the store may take to tell the past. A process that begins is of more use without it
+/// than late.
+const PAST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Between two tries to reach the store: 50 ms, doubled up to [`MAX_DELAY`], with jitter. Short,
 /// since everything waits for it, and one replica makes one call per try.
@@ -58,24 +62,19 @@ pub(super) async fn keep(cache: &Cache) {
     }
 }
 
-/// Lists everything at one revision and puts it in the place of what was there.
+/// Reads everything, as it is now, and puts it in the place of what was there.
 async fn fill(cache: &Cache) -> Result<(), Error> {
-    let mut state = State::default();
-    let mut at = None;
-    let mut after: Option<String> = None;
-    loop {
-        let page = cache.store.list("", after.as_deref(), PAGE, at).await?;
-        at = Some(page.revision);
-        after = page.items.last().map(|item| item.key.clone());
-        for item in page.items {
-            state.apply(oprc_cp_storage::Change::Put(item));
-        }
-        if !page.has_more || after.is_none() {
-            break;
-        }
-    }
-    let revision = at.unwrap_or_default();
-    if let Some(before) = cache.position().revision.filter(|before| *before > revision) {
+    let before = cache.position().revision;
+    let state = match before {
+        // Only at the first time: whoever watches here has not been told of what comes now.
+        None if cache.past > 0 => match fill_with_past(cache).await? {
+            Some(state) => state,
+            None => fill_without_past(cache).await?,
+        },
+        Some(_) | None => fill_without_past(cache).await?,
+    };
+    let revision = state.revision;
+    if let Some(before) = before.filter(|before| *before > revision) {
         // A listing is linearizable, so the store itself has gone back: it was restored from an
         // older snapshot. What it now says is what is desired.
         tracing::error!(revision = %revision, before = %before, "the store has gone back in time");
@@ -95,6 +94,73 @@ async fn fill(cache: &Cache) -> Result<(), Error> {
     Ok(())
 }
 
+/// The state as it is now; the feed begins with it.
+async fn fill_without_past(cache: &Cache) -> Result<State, Error> {
+    let state = list(cache, None).await?;
+    cache.feed.reset(state.revision);
+    Ok(state)
+}
+
+/// The state as it is now, made from an older one and from all that the store says has happened
+/// since, which the feed then begins with. `None` where the store has forgotten.
+async fn fill_with_past(cache: &Cache) -> Result<Option<State>, Error> {
+    let head = cache.store.head().await?;
+    // No revision is zero, and to etcd zero is now.
+    let from = Revision(head.0.saturating_sub(cache.past).max(1));
+    let past = async {
+        let mut state = list(cache, Some(from)).await?;
+        cache.feed.reset(state.revision);
+        let mut watch = cache.store.watch("", state.revision.next()).await?;
+        while state.revision < head {
+            let batch = watch.next().await.ok_or_else(ended)??;
+            apply(cache, &mut state, batch);
+        }
+        Ok(state)
+    };
+    match tokio::time::timeout(PAST_TIMEOUT, past).await {
+        Ok(Ok(state)) => Ok(Some(state)),
+        Ok(Err(Error::Compacted { .. })) => Ok(None),
+        Ok(Err(error)) => Err(error),
+        Err(_) => {
+            tracing::warn!("the past is slow to come; beginning with the present");
+            Ok(None)
+        }
+    }
+}
+
+/// Lists everything at one revision: `at`, or now.
+async fn list(cache: &Cache, mut at: Option<Revision>) -> Result<State, Error> {
+    let mut state = State::default();
+    let mut after: Option<String> = None;
+    loop {
+        let page = cache.store.list("", after.as_deref(), PAGE, at).await?;
+        at = Some(page.revision);
+        after = page.items.last().map(|item| item.key.clone());
+        for item in page.items {
+            state.apply(oprc_cp_storage::Change::Put(item));
+        }
+        if !page.has_more || after.is_none() {
+            break;
+        }
+    }
+    state.revision = at.unwrap_or_default();
+    Ok(state)
+}
+
+/// Takes all of `batch` into `state` and into the feed; answers what changed.
+fn apply(cache: &Cache, state: &mut State, batch: WatchBatch) -> Vec<Changed> {
+    let mut changes: Vec<Changed> = Vec::with_capacity(batch.changes.len());
+    let mut capture = Capture::default();
+    changes.extend(batch.changes.into_iter().filter_map(|change| capture.apply(state, change)));
+    state.revision = batch.revision;
+    cache.feed.extend(capture.finish(state), batch.revision);
+    changes
+}
+
+fn ended() -> Error {
+    Error::Unavailable { source: "the watch ended".into() }
+}
+
 /// Takes change after change from `revision` on, until the watch ends.
 async fn follow(cache: &Cache, revision: Revision) -> Result<std::convert::Infallible, Error> {
     let mut watch = cache.store.watch("", Revision(revision.0 + 1)).await?;
@@ -106,15 +172,12 @@ async fn follow(cache: &Cache, revision: Revision) -> Result<std::convert::Infal
         if batch.revision < reached {
             continue;
         }
-        let mut changes: Vec<Changed> = Vec::with_capacity(batch.changes.len());
-        if !batch.changes.is_empty() {
-            let mut state = cache.state.write();
-            changes.extend(batch.changes.into_iter().filter_map(|change| state.apply(change)));
-        }
         reached = batch.revision;
+        // Before the position moves: a watch may be asked for from wherever a list was read at.
+        let changes = apply(cache, &mut cache.state.write(), batch);
         cache.position.update(|at| at.revision = Some(reached));
         cache.measure(reached);
         cache.notify(&changes);
     }
-    Err(Error::Unavailable { source: "the watch ended".into() })
+    Err(ended())
 }

@@ -12,6 +12,7 @@
 //!
 //! It never writes to the store.
 
+pub mod feed;
 mod fill;
 mod fresh;
 mod meters;
@@ -32,12 +33,12 @@ use oprc_cp_storage::{Revision, SharedStore};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio_util::sync::CancellationToken;
 
+use self::{feed::Feed, meters::Meters, position::Progress};
 pub use self::{
     fresh::{Freshness, Stale},
     position::Position,
     state::{Archive, Changed, Entry, State},
 };
-use self::{meters::Meters, position::Progress};
 
 /// Called with each object that changed, after the state shows it. Must be quick and must not
 /// block: it runs in the cache's own task. By custom it adds keys to a work queue.
@@ -48,6 +49,9 @@ pub struct Cache {
     store: SharedStore,
     state: RwLock<State>,
     position: Progress,
+    feed: Feed,
+    /// Revisions of the past that the feed is to begin with, where the store still has them.
+    past: u64,
     triggers: Mutex<Vec<(u64, Trigger)>>,
     next_trigger: AtomicU64,
     meters: Meters,
@@ -67,10 +71,19 @@ impl Cache {
     /// An empty cache of `store`. [`Cache::run`] fills it.
     #[must_use]
     pub fn new(store: SharedStore) -> Arc<Self> {
+        Self::with_past(store, 0)
+    }
+
+    /// As [`Cache::new`], with a feed that begins up to `past` revisions ago: as many as the store
+    /// still has. So a watch can be resumed at a process that has only just begun.
+    #[must_use]
+    pub fn with_past(store: SharedStore, past: u64) -> Arc<Self> {
         Arc::new(Self {
             store,
             state: RwLock::new(State::default()),
             position: Progress::default(),
+            feed: Feed::new(),
+            past,
             triggers: Mutex::new(Vec::new()),
             next_trigger: AtomicU64::new(0),
             meters: Meters::new(),
@@ -87,6 +100,12 @@ impl Cache {
     #[must_use]
     pub fn position(&self) -> Position {
         self.position.get()
+    }
+
+    /// The last changes, for watches. It is never behind [`Cache::position`].
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// Waits until the cache shows `revision` or a later one.
@@ -157,4 +176,5 @@ impl Drop for Subscription {
 /// Describes the metrics of caches.
 pub(crate) fn describe_metrics() {
     meters::describe_metrics();
+    feed::describe_metrics();
 }

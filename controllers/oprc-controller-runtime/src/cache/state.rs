@@ -122,6 +122,8 @@ pub struct State {
     /// their absence elsewhere, and nothing may overwrite them.
     pub unreadable: BTreeMap<Key, String>,
 
+    /// The revision that this is the state of. Set by whoever applies changes.
+    pub(super) revision: Revision,
     units_of_cluster: BTreeMap<ClusterName, BTreeSet<DeploymentKey>>,
     place_of_unit: BTreeMap<UnitId, (ClusterName, DeploymentKey)>,
     records_of_deployment: BTreeSet<(DeploymentKey, ClusterName, UnitId)>,
@@ -210,6 +212,12 @@ impl State {
         self.dependants_of_package.get(package).unwrap_or(none())
     }
 
+    /// The revision that this is the state of.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
     /// How many objects there are, statuses and elections aside.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -226,8 +234,13 @@ impl State {
     pub(super) fn apply(&mut self, change: Change) -> Option<Changed> {
         let (key, stored): (Key, _) = match change {
             Change::Put(stored) => (stored.key.parse().ok()?, Some(stored)),
-            Change::Delete { key } => (key.parse().ok()?, None),
+            Change::Delete { key, .. } => (key.parse().ok()?, None),
         };
+        Some(self.take(key, stored))
+    }
+
+    /// Takes what is `stored` under `key` now; answers what changed.
+    pub(super) fn take(&mut self, key: Key, stored: Option<KeyValue>) -> Changed {
         let mut flaw = None;
         let changed = self.set(&key, stored.as_ref(), &mut flaw);
         match flaw {
@@ -239,7 +252,7 @@ impl State {
                 self.unreadable.remove(&key);
             }
         }
-        Some(changed)
+        changed
     }
 
     /// Puts what is stored under `key` in its map, or takes it from there: also where it cannot be

@@ -138,7 +138,7 @@ pub(super) async fn changed(
         while let Some(batch) = watch.next().await {
             let is_key = |change: &Change| match change {
                 Change::Put(key_value) => key_value.key == options.key,
-                Change::Delete { key } => *key == options.key,
+                Change::Delete { key, .. } => *key == options.key,
             };
             if batch?.changes.iter().any(is_key) {
                 return Ok(());

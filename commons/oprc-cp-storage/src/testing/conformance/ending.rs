@@ -56,7 +56,7 @@ async fn assert_deleted(watch: &mut Watch, want: &[&str]) {
     while deleted.len() < want.len() {
         for change in next_changes(watch).await.changes {
             match change {
-                Change::Delete { key } => deleted.push(key),
+                Change::Delete { key, .. } => deleted.push(key),
                 Change::Put(kv) => panic!("{} was not written", kv.key),
             }
         }

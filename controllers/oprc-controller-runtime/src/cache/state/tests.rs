@@ -85,7 +85,7 @@ fn value(key: &str, revision: u64, rng: &mut fastrand::Rng) -> Bytes {
 fn write(stored: &mut Stored, key: &str, revision: u64, rng: &mut fastrand::Rng) -> Change {
     if stored.contains_key(key) && rng.u8(0..3) == 0 {
         stored.remove(key);
-        return Change::Delete { key: key.to_owned() };
+        return Change::Delete { key: key.to_owned(), revision: Revision(revision) };
     }
     let written = KeyValue {
         key: key.to_owned(),

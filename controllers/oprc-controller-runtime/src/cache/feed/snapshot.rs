@@ -1,0 +1,117 @@
+//! What is watched: objects as users know them, each a spec and its status.
+
+use oprc_cp_storage::keys::Key;
+use oprc_models::{
+    cluster::{ClusterSpec, ClusterStatus},
+    deployment::OClassDeployment,
+    meta::Stored,
+    names::{ClusterName, DeploymentKey, PackageName, UnitId},
+    package::OPackage,
+    record::StoredRecord,
+    status::{DeploymentStatus, PackageStatus},
+};
+
+use super::super::{Entry, State};
+
+/// An object that is watched. A status is a part of what it is the status of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Object {
+    /// A package.
+    Package(PackageName),
+    /// A deployment.
+    Deployment(DeploymentKey),
+    /// A cluster.
+    Cluster(ClusterName),
+    /// A record.
+    Record(ClusterName, UnitId),
+}
+
+impl Object {
+    /// The object that `key` holds a part of, if it is watched.
+    pub(super) fn of(key: &Key) -> Option<Self> {
+        match key {
+            Key::Package(name) | Key::PackageStatus(name) => Some(Self::Package(name.clone())),
+            Key::Deployment(key) | Key::DeploymentStatus(key) => {
+                Some(Self::Deployment(key.clone()))
+            }
+            Key::Cluster(name) | Key::ClusterStatus(name) => Some(Self::Cluster(name.clone())),
+            Key::Record(cluster, id) => Some(Self::Record(cluster.clone(), id.clone())),
+            Key::Unit(..)
+            | Key::PackageRevision(..)
+            | Key::DeploymentRevision(..)
+            | Key::Leader(_) => None,
+        }
+    }
+
+    /// The key of its spec.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Package(name) => Key::Package(name.clone()),
+            Self::Deployment(key) => Key::Deployment(key.clone()),
+            Self::Cluster(name) => Key::Cluster(name.clone()),
+            Self::Record(cluster, id) => Key::Record(cluster.clone(), id.clone()),
+        }
+    }
+}
+
+/// A spec with its status.
+#[derive(Debug)]
+pub struct Documented<S, T> {
+    /// The spec.
+    pub entry: Entry<Stored<S>>,
+    /// What is stored as its status; perhaps of an object of the same name that was there before.
+    pub status: Option<Entry<T>>,
+}
+
+/// An object as it was at some revision, shared with the state and with other events.
+#[derive(Debug)]
+pub enum Contents {
+    /// A package.
+    Package(Documented<OPackage, PackageStatus>),
+    /// A deployment.
+    Deployment(Documented<OClassDeployment, DeploymentStatus>),
+    /// A cluster.
+    Cluster(Documented<ClusterSpec, ClusterStatus>),
+    /// A record.
+    Record(Entry<StoredRecord>),
+}
+
+/// An object as it was at some revision, and whether that may have been out of date.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The object.
+    pub contents: Contents,
+    /// Whether nobody led, so that nobody kept statuses; of a record, also that its cluster was not
+    /// heard from.
+    pub is_stale: bool,
+}
+
+impl State {
+    /// The object as it is; `None` where there is none, or none that can be read.
+    #[must_use]
+    pub fn snapshot(&self, object: &Object) -> Option<Snapshot> {
+        let contents = match object {
+            Object::Package(name) => Contents::Package(Documented {
+                entry: self.packages.get(name)?.clone(),
+                status: self.package_statuses.get(name).cloned(),
+            }),
+            Object::Deployment(key) => Contents::Deployment(Documented {
+                entry: self.deployments.get(key)?.clone(),
+                status: self.deployment_statuses.get(key).cloned(),
+            }),
+            Object::Cluster(name) => Contents::Cluster(Documented {
+                entry: self.clusters.get(name)?.clone(),
+                status: self.cluster_statuses.get(name).cloned(),
+            }),
+            Object::Record(cluster, id) => Contents::Record(self.record(cluster, id)?.clone()),
+        };
+        let is_silent = |cluster: &ClusterName| {
+            let status = self.cluster_statuses.get(cluster);
+            !status.is_some_and(|status| status.value.is_connected())
+        };
+        let is_stale = self.leaders.is_empty()
+            || matches!(object, Object::Record(cluster, _) if is_silent(cluster));
+        Some(Snapshot { contents, is_stale })
+    }
+}
