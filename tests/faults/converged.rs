@@ -140,12 +140,22 @@ async fn stores_exactly(
     let options = GetOptions::new().with_prefix().with_keys_only();
     let prefix = "/oaas/pm/";
     let found = client.get(prefix, Some(options)).await.map_err(|err| err.to_string())?;
-    let families = ["deployments/", "status/deployments/", "units/", "records/"];
+    let families =
+        ["deployments/", "deployment-revisions/", "status/deployments/", "units/", "records/"];
     let found: BTreeSet<String> = found
         .kvs()
         .iter()
         .filter_map(|kv| kv.key_str().ok()?.strip_prefix(prefix).map(str::to_owned))
         .filter(|key| families.iter().any(|family| key.starts_with(family)))
+        .collect();
+    // Of what is gone, nothing is kept; of what is there, how many depends on what befell it.
+    let found: BTreeSet<String> = found
+        .into_iter()
+        .filter(|key| {
+            let revision = key.strip_prefix("deployment-revisions/");
+            let of = revision.and_then(|key| key.rsplit_once('/'));
+            of.is_none_or(|(key, _)| !documents.contains_key(key))
+        })
         .collect();
     let mut want = BTreeSet::new();
     for key in documents.keys() {

@@ -15,6 +15,7 @@ mod connections;
 mod crashes;
 mod credentials;
 mod examples;
+mod history;
 mod hostile;
 mod lifecycle;
 mod replicas;

@@ -1,7 +1,7 @@
 //! What differs between two documents, field by field, each told by its JSON pointer. Pure; it
 //! knows no kind of document, and compares meaning (values), never text.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::pointer;
@@ -13,25 +13,25 @@ pub const MAX_CHANGES: usize = 1000;
 const MAX_DEPTH: usize = 64;
 
 /// One field that differs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// Where, in both documents.
     pub pointer: String,
     /// What it was; none: it was not there.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<Value>,
     /// What it is; none: it is not there.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<Value>,
 }
 
 /// What differs between two documents.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The fields that differ, in the order of the documents' names; empty: they are the same.
     pub changes: Vec<Change>,
     /// Whether there are more than [`MAX_CHANGES`].
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_cut: bool,
 }
 

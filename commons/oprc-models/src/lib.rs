@@ -11,6 +11,7 @@ pub mod dependency;
 pub mod deployment;
 pub mod difference;
 pub mod document;
+pub mod history;
 pub mod meta;
 pub mod names;
 pub mod package;

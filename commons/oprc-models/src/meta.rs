@@ -39,6 +39,12 @@ pub struct Meta {
     /// Why it was last written, for example a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision_note: Option<String>,
+    /// Of a deployment: since when nothing of it is to be sent to a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<Timestamp>,
+    /// Of a deployment: the generation that last asked every cluster to start it anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Generation>,
 }
 
 /// Where a document comes from, in its author's version control. Kept as it was told: nothing here

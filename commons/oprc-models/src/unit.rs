@@ -57,6 +57,10 @@ pub struct DeploymentUnit {
     /// How available and fast it must be.
     #[serde(default, skip_serializing_if = "is_default")]
     pub nfr_requirements: NfrRequirements,
+    /// What it was last asked to start anew by: the same functions under another number are to be
+    /// replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<u64>,
     /// When this generation was planned.
     pub created_at: Timestamp,
 }
@@ -162,6 +166,9 @@ pub struct StoredUnit {
     pub desired: Desired,
     /// The incarnation of the deployment that it is part of.
     pub deployment_uid: String,
+    /// Whether nothing is to be sent for it, for now.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub paused: bool,
     /// The unit. Of an absent one, `generation` is the one to delete with.
     pub unit: DeploymentUnit,
 }

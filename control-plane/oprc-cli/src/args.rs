@@ -193,6 +193,59 @@ pub(crate) enum Rollout {
         #[arg(long, value_parser = duration, default_value = "5m", value_name = "TIME")]
         timeout: Duration,
     },
+    /// Show what something was, the newest first
+    History(History),
+    /// Show what changed between two of its revisions; exit 1 where there is a difference
+    Diff(RolloutDiff),
+    /// Bring back what something was before
+    Undo {
+        /// KIND NAME or KIND/NAME
+        #[arg(required = true, num_args = 1..=2, value_name = "KIND NAME")]
+        target: Vec<String>,
+        /// The generation to go back to: else the one before the current
+        #[arg(long, value_name = "GENERATION")]
+        to_revision: Option<u64>,
+    },
+    /// Send nothing of a deployment to any cluster
+    Pause(OneDeployment),
+    /// Send what waits
+    Resume(OneDeployment),
+    /// Have every cluster replace a deployment by the same
+    Restart(OneDeployment),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// KIND NAME or KIND/NAME
+    #[arg(required = true, num_args = 1..=2, value_name = "KIND NAME")]
+    pub(crate) target: Vec<String>,
+    /// Show what it was at this generation
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) revision: Option<u64>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RolloutDiff {
+    /// KIND NAME or KIND/NAME
+    #[arg(required = true, num_args = 1..=2, value_name = "KIND NAME")]
+    pub(crate) target: Vec<String>,
+    /// The generation to begin with: else the one before --to
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) from: Option<u64>,
+    /// The generation to end with: else the current one
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) to: Option<u64>,
+}
+
+/// One deployment.
+#[derive(Debug, Args)]
+pub(crate) struct OneDeployment {
+    /// deployment KEY or deployment/KEY
+    #[arg(required = true, num_args = 1..=2, value_name = "deployment KEY")]
+    pub(crate) target: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -60,7 +60,8 @@ where
         Err(err) => return told_by_clap(&err, io),
     };
     // A difference and a failure to look for one must not look alike to a script.
-    let is_diff = matches!(cli.command, Command::Diff(_));
+    let is_diff =
+        matches!(cli.command, Command::Diff(_) | Command::Rollout(args::Rollout::Diff(_)));
     let done = Box::pin(dispatch(cli, environment, io)).await;
     if let Some(kind) = io.out.failure() {
         io.err.line(&format!("{} cannot write the output: {kind}", io.err.red("error:")));
@@ -93,9 +94,7 @@ async fn dispatch(cli: Cli, environment: &Environment, io: &mut Io<'_>) -> Resul
         Command::Get(args) => commands::get::run(&args, &client()?, io).await,
         Command::Describe { target } => commands::describe::run(&target, &client()?, io).await,
         Command::Delete(args) => commands::delete::run(&args, client, io).await,
-        Command::Rollout(args::Rollout::Status { target, timeout }) => {
-            commands::rollout::run(&target, timeout, &client()?, io).await
-        }
+        Command::Rollout(args) => commands::rollout::run(&args, client, io).await,
         Command::Wait(args) => commands::wait::run(&args, &client()?, io).await,
         Command::Context(args) => commands::context::run(&args, &global, environment, io),
         Command::Completion { shell } => {

@@ -5,6 +5,7 @@ mod deleting;
 mod failing;
 mod fake;
 mod getting;
+mod rollout;
 mod waiting;
 
 use std::{fs, path::PathBuf};

@@ -4,9 +4,13 @@
 use oprc_models::{
     cluster::ClusterSpec,
     deployment::OClassDeployment,
+    difference::Difference,
+    history::{Revision, Was},
     package::OPackage,
     view::DeploymentStatus,
-    view::{Class, Cluster, ClusterHealth, Deployment, Function, Package, Page, Record, Written},
+    view::{
+        Beside, Class, Cluster, ClusterHealth, Deployment, Function, Package, Page, Record, Written,
+    },
 };
 use reqwest::Method;
 
@@ -124,6 +128,50 @@ operations! {
     /// Asks for the deletion of the deployment `key`; with `cluster`, from that cluster alone.
     DELETE "/api/v1/deployments/{key}" ["cluster"]
         = "deleteDeployment" delete_deployment(key) -> Written<OClassDeployment>,
+        about "deployment";
+    /// What the package `name` was, the newest first.
+    GET "/api/v1/packages/{name}/revisions" []
+        = "listPackageRevisions" list_package_revisions(name) -> Page<Revision>, about "package";
+    /// The package `name` as it was at `generation`.
+    GET "/api/v1/packages/{name}/revisions/{generation}" []
+        = "getPackageRevision" get_package_revision(name, generation) -> Beside<OPackage, Was>,
+        about "package";
+    /// What differs between two generations of the package `name`.
+    GET "/api/v1/packages/{name}/revisions/{from}/diff/{to}" []
+        = "diffPackageRevisions" diff_package_revisions(name, from, to) -> Difference,
+        about "package";
+    /// Brings back what the package `name` was: `document` is `{generation: N}`.
+    POST "/api/v1/packages/{name}/rollback" []
+        = "rollbackPackage" rollback_package(name; document) -> Written<OPackage>,
+        about "package";
+    /// What the deployment `key` was, the newest first.
+    GET "/api/v1/deployments/{key}/revisions" []
+        = "listDeploymentRevisions" list_deployment_revisions(key) -> Page<Revision>,
+        about "deployment";
+    /// The deployment `key` as it was at `generation`.
+    GET "/api/v1/deployments/{key}/revisions/{generation}" []
+        = "getDeploymentRevision" get_deployment_revision(key, generation)
+            -> Beside<OClassDeployment, Was>,
+        about "deployment";
+    /// What differs between two generations of the deployment `key`.
+    GET "/api/v1/deployments/{key}/revisions/{from}/diff/{to}" []
+        = "diffDeploymentRevisions" diff_deployment_revisions(key, from, to) -> Difference,
+        about "deployment";
+    /// Brings back what the deployment `key` was: `document` is `{generation: N}`.
+    POST "/api/v1/deployments/{key}/rollback" []
+        = "rollbackDeployment" rollback_deployment(key; document) -> Written<OClassDeployment>,
+        about "deployment";
+    /// Has nothing of the deployment `key` sent to any cluster.
+    POST "/api/v1/deployments/{key}/pause" []
+        = "pauseDeployment" pause_deployment(key) -> Written<OClassDeployment>,
+        about "deployment";
+    /// Has what waits of the deployment `key` sent.
+    POST "/api/v1/deployments/{key}/resume" []
+        = "resumeDeployment" resume_deployment(key) -> Written<OClassDeployment>,
+        about "deployment";
+    /// Has every cluster replace the deployment `key` by the same.
+    POST "/api/v1/deployments/{key}/restart" []
+        = "restartDeployment" restart_deployment(key) -> Written<OClassDeployment>,
         about "deployment";
     /// How the deployment `id`, or the unit of this id, is.
     GET "/api/v1/deployment-status/{id}" ["cluster", "consistency"]

@@ -14,7 +14,8 @@ use crate::{
     call::App,
     front::{Lanes, front},
     resources::{
-        clusters, deployments, packages, parts, probes, records, revisions, statuses, watch,
+        clusters, deployments, packages, parts, probes, records, revisions, rollout, statuses,
+        watch,
     },
 };
 
@@ -49,7 +50,7 @@ fn specs() -> Router<Arc<App>> {
         .route("/functions", get(parts::functions))
 }
 
-/// What documents were.
+/// What documents were, and what is asked of them beside their specs.
 fn history() -> Router<Arc<App>> {
     type Package = OPackage;
     type Deployment = OClassDeployment;
@@ -62,6 +63,9 @@ fn history() -> Router<Arc<App>> {
         .route("/deployments/{key}/revisions/{generation}", get(revisions::get::<Deployment>))
         .route("/deployments/{key}/revisions/{from}/diff/{to}", get(revisions::diff::<Deployment>))
         .route("/deployments/{key}/rollback", post(revisions::rollback::<Deployment>))
+        .route("/deployments/{key}/pause", post(rollout::pause))
+        .route("/deployments/{key}/resume", post(rollout::resume))
+        .route("/deployments/{key}/restart", post(rollout::restart))
 }
 
 /// What is reported.

@@ -57,6 +57,8 @@ async fn register(
                 written_by: None,
                 source: None,
                 revision_note: None,
+                paused_at: None,
+                restart: None,
             },
             Precondition::Absent,
         ),

@@ -123,6 +123,7 @@ impl<'a> Template<'a> {
             selected_template: spec.env_templates.get(cluster).cloned(),
             telemetry: spec.telemetry.clone(),
             nfr_requirements: spec.nfr_requirements.clone(),
+            restart: meta.restart,
             created_at: now,
         };
         unit.spec_hash = unit.compute_spec_hash();

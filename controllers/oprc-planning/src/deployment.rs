@@ -81,10 +81,52 @@ pub fn plan<'a>(input: &Input<'a>, lookup: &impl Lookup<'a>) -> Plan {
     let generation = next_unit_generation(input);
     let wanted = input.spec.filter(|spec| !spec.meta.is_deleting());
     let target = wanted.map(|spec| Target::of(spec, input, lookup));
+    let changes = changes(input, target.as_ref(), generation);
+    // A deletion is no change that can wait: it is asked for by hand, after the pause.
+    let is_paused = wanted.is_some_and(|spec| spec.meta.paused_at.is_some());
+    let is_held_back = is_paused && !changes.is_empty();
+    let units = marked(input, if is_paused { BTreeMap::new() } else { changes }, is_paused);
 
+    let is_finished = wanted.is_none()
+        && input.units.is_empty()
+        && !input.records.values().any(|record| record.managed);
+    let Some(spec) = input.spec else {
+        let is_finished = is_finished && input.status.is_some();
+        return Plan { units, status: None, is_finished, awaits_cluster: false };
+    };
+    let told = Told { target: target.as_ref(), writes: &units, is_held_back };
+    let status = status(spec, input, lookup, &told);
+    let status = Some(status).filter(|status| !is_finished && Some(status) != input.status);
+    let awaits_cluster = target.is_some_and(|target| target.awaits_cluster());
+    Plan { units, status, is_finished, awaits_cluster }
+}
+
+/// The units that `changes` write, and those there are besides, where they are not marked as paused
+/// as they are to be.
+fn marked(
+    input: &Input<'_>,
+    mut changes: BTreeMap<ClusterName, StoredUnit>,
+    paused: bool,
+) -> BTreeMap<ClusterName, StoredUnit> {
+    for unit in changes.values_mut() {
+        unit.paused = paused;
+    }
+    for (cluster, unit) in input.units.iter().filter(|(_, unit)| unit.paused != paused) {
+        let marked = || StoredUnit { paused, ..unit.clone() };
+        changes.entry(cluster.clone()).or_insert_with(marked);
+    }
+    changes
+}
+
+/// The units that are to become others.
+fn changes(
+    input: &Input<'_>,
+    target: Option<&Target<'_>>,
+    generation: u64,
+) -> BTreeMap<ClusterName, StoredUnit> {
     let mut units = BTreeMap::new();
     for (cluster, unit) in input.units {
-        let keep = target.as_ref().is_some_and(|target| target.keeps(cluster, unit));
+        let keep = target.is_some_and(|target| target.keeps(cluster, unit));
         let is_to_go = match unit.desired {
             Desired::Present => !keep,
             // The CRM takes no deletion of so old a generation.
@@ -98,7 +140,7 @@ pub fn plan<'a>(input: &Input<'a>, lookup: &impl Lookup<'a>) -> Plan {
         }
         // What does not resolve stays as it is; but its cluster may be ahead of it all the same.
         let is_kept = keep && unit.desired == Desired::Present;
-        let is_fixed = target.as_ref().is_some_and(|target| {
+        let is_fixed = target.is_some_and(|target| {
             target.template.is_err() && target.placement.clusters.contains(cluster)
         });
         if is_kept && is_fixed && is_behind(input, cluster, unit) {
@@ -107,12 +149,13 @@ pub fn plan<'a>(input: &Input<'a>, lookup: &impl Lookup<'a>) -> Plan {
             units.insert(cluster.clone(), again);
         }
     }
-    if let Some(Target { spec, placement, template: Ok(template) }) = &target {
+    if let Some(Target { spec, placement, template: Ok(template) }) = target {
         for cluster in &placement.clusters {
             let unit = template.unit(cluster, input.owner, generation, input.now);
             let unit = StoredUnit {
                 desired: Desired::Present,
                 deployment_uid: spec.meta.uid.clone(),
+                paused: false,
                 unit,
             };
             if needs_write(input, cluster, &unit) {
@@ -120,18 +163,7 @@ pub fn plan<'a>(input: &Input<'a>, lookup: &impl Lookup<'a>) -> Plan {
             }
         }
     }
-
-    let is_finished = wanted.is_none()
-        && input.units.is_empty()
-        && !input.records.values().any(|record| record.managed);
-    let Some(spec) = input.spec else {
-        let is_finished = is_finished && input.status.is_some();
-        return Plan { units, status: None, is_finished, awaits_cluster: false };
-    };
-    let status = status(spec, input, lookup, target.as_ref(), &units, generation);
-    let status = Some(status).filter(|status| !is_finished && Some(status) != input.status);
-    let awaits_cluster = target.is_some_and(|target| target.awaits_cluster());
-    Plan { units, status, is_finished, awaits_cluster }
+    units
 }
 
 /// Where a wanted deployment is to be, and what of.
@@ -227,16 +259,23 @@ fn next_unit_generation(input: &Input<'_>) -> u64 {
     units.chain(records).fold(given, u64::max).saturating_add(1)
 }
 
+/// What there is to tell of one deployment.
+struct Told<'a> {
+    target: Option<&'a Target<'a>>,
+    /// The units that are written now.
+    writes: &'a BTreeMap<ClusterName, StoredUnit>,
+    /// Whether it is paused, and would be changed otherwise.
+    is_held_back: bool,
+}
+
 fn status<'a>(
     spec: &Stored<OClassDeployment>,
     input: &Input<'a>,
     lookup: &impl Lookup<'a>,
-    target: Option<&Target<'_>>,
-    writes: &BTreeMap<ClusterName, StoredUnit>,
-    generation: u64,
+    told: &Told<'_>,
 ) -> DeploymentStatus {
     let mut units: BTreeMap<&ClusterName, &StoredUnit> = input.units.iter().collect();
-    units.extend(writes.iter());
+    units.extend(told.writes.iter());
     let parts: Vec<ClusterPart> = units
         .into_iter()
         .map(|(cluster, unit)| {
@@ -244,21 +283,33 @@ fn status<'a>(
             health::part(cluster, unit, record, lookup.cluster_status(cluster))
         })
         .collect();
-    let verdict = Verdict::of(target, &parts);
+    let verdict = Verdict::of(told, &parts);
+    let condition = verdict.condition;
     let before = input.status.filter(|status| status.uid == spec.meta.uid);
     let given = input.status.map_or(0, |status| status.unit_generation);
+    let written = told.writes.values().map(|unit| unit.unit.generation);
+    let mut conditions = verdict.conditions(spec.meta.generation, input.now);
+    conditions.extend(paused(spec, input.now));
     DeploymentStatus {
         uid: spec.meta.uid.clone(),
-        condition: verdict.condition,
+        condition,
         observed_generation: spec.meta.generation,
         observed_package_generation: lookup.package_generation(&spec.spec.package_name),
         conditions: carry_transitions(
             before.map_or(&[], |before| before.conditions.as_slice()),
-            verdict.conditions(spec.meta.generation, input.now),
+            conditions,
         ),
         clusters: parts,
-        unit_generation: if writes.is_empty() { given } else { generation },
+        unit_generation: written.fold(given, u64::max),
     }
+}
+
+/// That it is paused, if it is.
+fn paused(spec: &Stored<OClassDeployment>, now: Timestamp) -> Option<Condition> {
+    let since = spec.meta.paused_at.filter(|_| !spec.meta.is_deleting())?;
+    let message = format!("since {since}: nothing is sent to any cluster");
+    let generation = spec.meta.generation;
+    Some(Condition::new("Paused", Truth::True, "Paused", message, generation, now))
 }
 
 /// How a deployment is as a whole.
@@ -271,7 +322,7 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn of(target: Option<&Target<'_>>, parts: &[ClusterPart]) -> Self {
+    fn of(told: &Told<'_>, parts: &[ClusterPart]) -> Self {
         let wanted: Vec<_> = parts.iter().filter(|part| part.desired == Desired::Present).collect();
         let is_running = |part: &&&ClusterPart| part.condition == RunCondition::Running;
         let n_running = wanted.iter().filter(is_running).count();
@@ -282,7 +333,7 @@ impl Verdict {
             n_running,
             n_wanted: wanted.len(),
         };
-        let Some(target) = target else {
+        let Some(target) = told.target else {
             return verdict(RunCondition::Deleted, "Deleting", waiting_for(parts));
         };
         let worst = wanted.iter().max_by_key(|part| health::badness(part.condition));
@@ -291,6 +342,11 @@ impl Verdict {
             // What runs is of an older generation than the one that this speaks of.
             let condition = health::worse(held, RunCondition::Pending);
             return verdict(condition, unresolved.reason(), unresolved.to_string());
+        }
+        if told.is_held_back {
+            // What runs is of an older spec or package, or elsewhere.
+            let condition = health::worse(held, RunCondition::Pending);
+            return verdict(condition, "Paused", "paused: changes wait".to_owned());
         }
         if target.placement.is_unplaceable {
             let condition = health::worse(held, RunCondition::Pending);

@@ -46,6 +46,8 @@ pub(crate) fn stored<T>(uid: &str, generation: u64, spec: T) -> Stored<T> {
         written_by: None,
         source: None,
         revision_note: None,
+        paused_at: None,
+        restart: None,
     };
     Stored { meta, spec }
 }
@@ -81,7 +83,12 @@ pub(crate) fn unit(name: &str, generation: u64) -> DeploymentUnit {
 }
 
 pub(crate) fn stored_unit(name: &str, generation: u64, desired: Desired) -> StoredUnit {
-    StoredUnit { desired, deployment_uid: "u1".to_owned(), unit: unit(name, generation) }
+    StoredUnit {
+        desired,
+        deployment_uid: "u1".to_owned(),
+        paused: false,
+        unit: unit(name, generation),
+    }
 }
 
 /// What a CRM says that keeps exactly `unit`.

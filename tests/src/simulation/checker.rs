@@ -205,7 +205,7 @@ impl World {
     }
 
     /// What is archived under a generation is what that generation was.
-    fn check_archived(&mut self, key: &Key, after: Option<&bytes::Bytes>) {
+    fn check_archived(&mut self, key: &Key, after: Option<&Item>) {
         let (live, generation) = match key {
             Key::PackageRevision(name, generation) => (Key::Package(name.clone()), *generation),
             Key::DeploymentRevision(name, generation) => {

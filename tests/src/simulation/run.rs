@@ -199,6 +199,8 @@ impl<'a> Driver<'a> {
                     written_by: None,
                     source: None,
                     revision_note: None,
+                    paused_at: None,
+                    restart: None,
                 };
                 let value = serde_json::to_vec(&Stored { meta, spec }).unwrap_or_default();
                 let op = Op::Put(value.into());

@@ -27,13 +27,15 @@ pub(crate) async fn run(
     for document in &documents {
         for compared in compare(&client, document).await? {
             is_different |= compared.verdict() != "unchanged";
-            show(&compared, &mut io.out)?;
+            show(&compared, ["server", "pushed"], &mut io.out)?;
         }
     }
     if is_different { Err(Error::Different) } else { Ok(()) }
 }
 
-fn show(compared: &Compared, out: &mut Out<'_>) -> Result<(), Error> {
+/// Shows the difference between what the two `sides` have.
+pub(super) fn show(compared: &Compared, sides: [&str; 2], out: &mut Out<'_>) -> Result<(), Error> {
+    let [server, pushed] = sides;
     let text = |object: &Option<serde_json::Value>| {
         object.as_ref().map(yaml::to_text).transpose().map(Option::unwrap_or_default)
     };
@@ -44,10 +46,7 @@ fn show(compared: &Compared, out: &mut Out<'_>) -> Result<(), Error> {
     let diff = TextDiff::from_lines(&before, &after)
         .unified_diff()
         .context_radius(CONTEXT_LINES)
-        .header(
-            &name("server", compared.before.is_some()),
-            &name("pushed", compared.after.is_some()),
-        )
+        .header(&name(server, compared.before.is_some()), &name(pushed, compared.after.is_some()))
         .to_string();
     for line in diff.lines() {
         let colour = match line.as_bytes().first() {

@@ -40,7 +40,11 @@ pub(crate) async fn run(args: &Get, client: &Client, io: &mut Io<'_>) -> Result<
     Ok(())
 }
 
-fn print_document(format: Format, document: &Value, io: &mut Io<'_>) -> Result<(), Error> {
+pub(super) fn print_document(
+    format: Format,
+    document: &Value,
+    io: &mut Io<'_>,
+) -> Result<(), Error> {
     if format == Format::Yaml {
         io.out.text(&yaml::to_text(document)?);
     } else {

@@ -43,6 +43,7 @@ pub(crate) fn unit(id: &str, generation: u64) -> DeploymentUnit {
         selected_template: None,
         telemetry: None,
         nfr_requirements: Default::default(),
+        restart: None,
         created_at: Timestamp::UNIX_EPOCH,
     }
 }

@@ -74,6 +74,7 @@ impl Reader {
         let selected_template = self.optional::<String>("selected_template");
         let telemetry = self.optional::<TelemetryConfig>("telemetry");
         let nfr_requirements = self.optional::<NfrRequirements>("nfr_requirements");
+        let restart = self.optional::<u64>("restart");
         let created_at = self.required::<Timestamp>("created_at");
         Some(DeploymentUnit {
             id: id?,
@@ -92,6 +93,7 @@ impl Reader {
             selected_template,
             telemetry,
             nfr_requirements: nfr_requirements.unwrap_or_default(),
+            restart,
             created_at: created_at?,
         })
     }

@@ -7,6 +7,7 @@ pub(crate) mod parts;
 pub(crate) mod probes;
 pub(crate) mod records;
 pub(crate) mod revisions;
+pub(crate) mod rollout;
 pub(crate) mod statuses;
 pub(crate) mod watch;
 

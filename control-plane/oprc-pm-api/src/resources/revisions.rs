@@ -15,6 +15,7 @@ use oprc_models::{
     deployment::OClassDeployment,
     difference,
     document::{self, Format, PackageDocument, Parsed},
+    history as revision,
     meta::{Generation, Meta, Stored},
     names::{DeploymentKey, InvalidName, PackageName},
     package::OPackage,
@@ -197,42 +198,6 @@ impl<T: Kept> History<T> {
     }
 }
 
-/// One revision in a list: who wrote it, when and why.
-#[derive(Serialize)]
-struct Line<'a> {
-    generation: Generation,
-    /// Whether it is what the document is now.
-    current: bool,
-    uid: &'a str,
-    updated_at: oprc_models::meta::Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    written_by: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'a oprc_models::meta::Source>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    correlation_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deletion_requested_at: Option<oprc_models::meta::Timestamp>,
-}
-
-impl<'a> Line<'a> {
-    fn new(meta: &'a Meta, current: bool) -> Self {
-        Self {
-            generation: meta.generation,
-            current,
-            uid: &meta.uid,
-            updated_at: meta.updated_at,
-            written_by: meta.written_by.as_deref(),
-            source: meta.source.as_deref(),
-            note: meta.revision_note.as_deref(),
-            correlation_id: meta.correlation_id.as_deref(),
-            deletion_requested_at: meta.deletion_requested_at,
-        }
-    }
-}
-
 /// Of a stored document, its system fields.
 #[derive(Deserialize)]
 struct MetaOnly {
@@ -251,19 +216,20 @@ pub(crate) async fn list<T: Kept>(
     if etag::is_known(&call.headers, &tag) {
         return tagged(&call.headers, &tag, IsStale(false), |_| Ok(()));
     }
-    let (app, history) = (&*app, &history);
-    let newest_first: Vec<Generation> = history.archived.iter().rev().copied().collect();
+    let (app, kept) = (&*app, &history);
+    let newest_first: Vec<Generation> = kept.archived.iter().rev().copied().collect();
     let reads = stream::iter(newest_first).map(|generation| async move {
-        let Some(text) = history.read(app, generation).await? else { return Ok(None) };
-        Ok::<_, ApiError>(Some(history.decode::<MetaOnly>(generation, &text)?.meta))
+        let Some(text) = kept.read(app, generation).await? else { return Ok(None) };
+        Ok::<_, ApiError>(Some(kept.decode::<MetaOnly>(generation, &text)?.meta))
     });
     let metas: Vec<Option<Meta>> = reads.buffered(READS_AT_ONCE).try_collect().await?;
-    let live = Line::new(&history.live.value.meta, true);
-    let before = metas.iter().flatten().map(|meta| Line::new(meta, false));
-    let items: Vec<Line<'_>> = std::iter::once(live).chain(before).collect();
+    let live = revision::Revision::new(history.live.value.meta.clone(), true);
+    let before = metas.into_iter().flatten().map(|meta| revision::Revision::new(meta, false));
+    let items: Vec<revision::Revision> = std::iter::once(live).chain(before).collect();
     tagged(&call.headers, &tag, IsStale(false), |buffer| {
         let mut object = Object::new(buffer);
         object.field("items", &items)?;
+        object.field("revision", &history.revision)?;
         object.end();
         Ok(())
     })

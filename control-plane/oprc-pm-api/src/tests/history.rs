@@ -219,3 +219,38 @@ async fn history_can_be_off() {
     let gone = world.post(&format!("{PATH}/rollback"), json!({ "generation": 1 })).await;
     gone.refused(404, "revision_not_found");
 }
+
+#[tokio::test(start_paused = true)]
+async fn pausing_is_no_revision_and_outlives_pushes() {
+    let world = World::new().await;
+    world.put(PATH, nth(1)).await.is(201);
+    let ask = async |what: &str| world.post(&format!("{PATH}/{what}"), json!(null)).await;
+    let paused = ask("pause").await.is(200).json();
+    assert_ne!(paused["meta"]["paused_at"], Value::Null);
+    assert_eq!(paused["meta"]["generation"], 1);
+    assert_eq!(ask("pause").await.is(200).json()["meta"], paused["meta"], "asked once more");
+    let pushed = world.put(PATH, nth(2)).await.is(200).json();
+    assert_eq!(pushed["meta"]["paused_at"], paused["meta"]["paused_at"]);
+    assert_eq!(ask("resume").await.is(200).json()["meta"]["paused_at"], Value::Null);
+    ask("resume").await.is(200);
+    assert_eq!(generations(&world, PATH).await, [2, 1]);
+
+    let restarted = ask("restart").await.is(200).json();
+    let meta = &restarted["meta"];
+    assert_eq!((&meta["generation"], &meta["restart"]), (&json!(3), &json!(3)));
+    assert_eq!(meta["revision_note"], "restart");
+    assert_eq!(restarted["labels"]["n"], "2");
+    assert_eq!(generations(&world, PATH).await, [3, 2, 1]);
+    let next = world.put(PATH, nth(4)).await.is(200).json();
+    assert_eq!(next["meta"]["restart"], 3, "a push does not restart it once more");
+
+    let path = format!("{PATH}/pause");
+    let headers = [("if-match", "\"1\"")];
+    let stale = world.call(http::Method::POST, &path, &headers, "").await;
+    stale.refused(412, "precondition_failed");
+    world.post("/api/v1/deployments/x/pause", json!(null)).await.refused(404, "not_found");
+    world.delete(PATH).await.is(202);
+    let leaving = ask("pause").await.is(200).json();
+    assert_eq!(leaving["meta"]["paused_at"], Value::Null, "a deletion is not held back");
+    assert_eq!(world.put(PATH, nth(5)).await.is(201).json()["meta"]["restart"], Value::Null);
+}

@@ -315,6 +315,8 @@ fn first_meta(owner: Option<PackageName>, stamp: &Stamp<'_>) -> Meta {
         written_by: None,
         source: None,
         revision_note: None,
+        paused_at: None,
+        restart: None,
     }
 }
 

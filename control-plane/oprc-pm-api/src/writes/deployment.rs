@@ -70,7 +70,7 @@ fn declared_by(
     (is_live && declares).then(|| deployment.package_name.clone())
 }
 
-fn kept(key: Key, entry: &Entry<Stored<OClassDeployment>>) -> Principal<'static> {
+pub(super) fn kept(key: Key, entry: &Entry<Stored<OClassDeployment>>) -> Principal<'static> {
     Principal::Kept(Document {
         key,
         meta: entry.value.meta.clone(),
@@ -80,7 +80,7 @@ fn kept(key: Key, entry: &Entry<Stored<OClassDeployment>>) -> Principal<'static>
 }
 
 /// What is stored and can be read, if the removal's conditions hold.
-fn existing(
+pub(super) fn existing(
     view: &View<'_>,
     key: &DeploymentKey,
     removal: &Removal<'_>,

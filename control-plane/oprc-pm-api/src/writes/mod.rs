@@ -23,6 +23,7 @@ mod draft;
 mod error;
 mod package;
 mod references;
+mod rollout;
 mod view;
 
 use std::{
@@ -53,6 +54,7 @@ pub use self::{
     decision::{Conditions, Outcome, Provenance, Push, Removal, Tags, Verb},
     error::Error,
     package::Dependants,
+    rollout::Ask,
 };
 use crate::{Clock, NewUid};
 
@@ -226,6 +228,22 @@ impl Writes {
         let decide = |view: &View<'_>, stamp: &Stamp<'_>| {
             deployment::exclude(view, key, cluster, removal, stamp)
         };
+        self.settle(&Key::Deployment(key.clone()), false, decide).await
+    }
+
+    /// Pauses a deployment, has it go on, or has it start anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writes::put_package`].
+    pub async fn ask_deployment(
+        &self,
+        key: &DeploymentKey,
+        ask: Ask,
+        request: &Removal<'_>,
+    ) -> Result<Written, Error> {
+        let decide =
+            |view: &View<'_>, stamp: &Stamp<'_>| rollout::ask(view, key, ask, request, stamp);
         self.settle(&Key::Deployment(key.clone()), false, decide).await
     }
 

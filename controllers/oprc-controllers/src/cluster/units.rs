@@ -94,6 +94,9 @@ fn decide_unit(agent: &Agent, deployment: &DeploymentKey) -> Result<Decision, Er
         return Ok(Decision::Nothing);
     };
     let unit = entry.value.unpack();
+    if unit.paused {
+        return Ok(Decision::Nothing);
+    }
     let (id, generation) = (&entry.value.id, unit.unit.generation);
     let removal =
         |generation| Removal { id: id.clone(), deployment: deployment.clone(), generation };

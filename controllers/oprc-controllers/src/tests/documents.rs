@@ -68,8 +68,12 @@ impl World {
             "spec_hash": "", "owner": "oprc-pm", "created_at": Timestamp::UNIX_EPOCH,
         }))
         .unwrap();
-        let unit =
-            StoredUnit { desired: Desired::Present, deployment_uid: deployment.to_owned(), unit };
+        let unit = StoredUnit {
+            desired: Desired::Present,
+            deployment_uid: deployment.to_owned(),
+            paused: false,
+            unit,
+        };
         self.put_seen(&Key::Unit(cluster, deployment.parse().unwrap()), &unit).await;
     }
 }

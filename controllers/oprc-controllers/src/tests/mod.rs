@@ -5,6 +5,7 @@ mod documents;
 mod faults;
 mod history;
 mod late;
+mod pause;
 mod ring;
 mod terms;
 
@@ -246,6 +247,8 @@ fn stored<T>(generation: u64, spec: T) -> Stored<T> {
         written_by: None,
         source: None,
         revision_note: None,
+        paused_at: None,
+        restart: None,
     };
     Stored { meta, spec }
 }

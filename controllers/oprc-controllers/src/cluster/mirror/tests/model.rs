@@ -99,7 +99,12 @@ impl Model {
         let Some((desired, generation)) = self.unit.filter(|_| self.in_hand.is_none()) else {
             return;
         };
-        let unit = StoredUnit { desired, deployment_uid: "u1".to_owned(), unit: unit(generation) };
+        let unit = StoredUnit {
+            desired,
+            deployment_uid: "u1".to_owned(),
+            paused: false,
+            unit: unit(generation),
+        };
         let call = match plan(&unit, self.mirror.observe(&id())) {
             Action::Nothing | Action::Observe => return,
             Action::Apply(_) if self.mirror.applied_at(&id(), generation).is_some() => return,
