@@ -87,13 +87,16 @@ pub fn plan<'a>(input: &Input<'a>, lookup: &impl Lookup<'a>) -> Plan {
     let is_held_back = is_paused && !changes.is_empty();
     let units = marked(input, if is_paused { BTreeMap::new() } else { changes }, is_paused);
 
-    let is_finished = wanted.is_none()
+    let is_gone = wanted.is_none()
         && input.units.is_empty()
         && !input.records.values().any(|record| record.managed);
     let Some(spec) = input.spec else {
-        let is_finished = is_finished && input.status.is_some();
+        let is_finished = is_gone && input.status.is_some();
         return Plan { units, status: None, is_finished, awaits_cluster: false };
     };
+    // The status says so first, and what is removed is that status: a snapshot that brings a unit
+    // back in the meantime brings back an older one.
+    let is_finished = is_gone && input.status.is_none_or(|status| status.clusters.is_empty());
     let told = Told { target: target.as_ref(), writes: &units, is_held_back };
     let status = status(spec, input, lookup, &told);
     let status = Some(status).filter(|status| !is_finished && Some(status) != input.status);

@@ -176,6 +176,10 @@ fn deletes_and_finishes_once_nothing_is_left() {
     world.units.clear();
     assert!(!world.plan().is_finished, "a record is left");
     world.records.clear();
+    let plan = world.plan();
+    assert!(!plan.is_finished, "the status does not say so yet");
+    assert_eq!(plan.status.as_ref().unwrap().clusters, []);
+    world.carry_out(plan);
     assert!(world.plan().is_finished);
     world.carry_out(world.plan());
     assert!(world.spec.is_none() && world.plan().is_empty());
