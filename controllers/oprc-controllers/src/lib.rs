@@ -46,6 +46,10 @@ const AT_ONCE: NonZeroUsize = NonZeroUsize::new(128).unwrap();
 /// next term's ordinary loop, and the successor should not wait for a slow CRM.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// The longest wait of a key that the store took no write for, since it took none of anybody's: when
+/// it is mended, all keys are to go on. At most [`AT_ONCE`] of them ask at a time.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
+
 impl ReconcileError for Error {
     fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -56,6 +60,22 @@ impl ReconcileError for Error {
             | Self::Encode(_)
             | Self::NotObserved { .. } => None,
         }
+    }
+
+    fn retry_within(&self) -> Option<Duration> {
+        matches!(self, Self::Store(error) if is_of_all_keys(error)).then_some(STORE_PATIENCE)
+    }
+}
+
+/// Whether the store would refuse any other write as well.
+fn is_of_all_keys(error: &oprc_cp_storage::Error) -> bool {
+    use oprc_cp_storage::Error;
+    match error {
+        Error::Unavailable { .. } | Error::MaybeDone { .. } | Error::Full { .. } => true,
+        Error::Conflict { .. }
+        | Error::Compacted { .. }
+        | Error::LeaseGone(_)
+        | Error::Refused { .. } => false,
     }
 }
 

@@ -46,6 +46,11 @@ pub trait ReconcileError: std::error::Error + Send + 'static {
     fn retry_after(&self) -> Option<Duration> {
         None
     }
+
+    /// The longest back-off, where what failed is not the key's own and ends for all keys at once.
+    fn retry_within(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The bounds of a controller.
@@ -239,7 +244,8 @@ fn judge<E: ReconcileError>(
         Attempt::Finished(Ok(Requeue::AwaitChange)) => return (Outcome::Settled, None),
         Attempt::Finished(Ok(Requeue::After(delay))) => return (Outcome::After(delay), None),
         Attempt::Finished(Err(err)) => {
-            let outcome = err.retry_after().map_or(Outcome::Retry, Outcome::RetryAfter);
+            let within = err.retry_within().map_or(Outcome::Retry, Outcome::RetryWithin);
+            let outcome = err.retry_after().map_or(within, Outcome::RetryAfter);
             (outcome, Cause::Error, Report(&err).to_string())
         }
         Attempt::Panicked(message) => (Outcome::Retry, Cause::Panic, message),

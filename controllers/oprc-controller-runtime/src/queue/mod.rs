@@ -38,6 +38,9 @@ pub const MAX_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest `RetryAfter` that is obeyed: who asks for more is asked again after this.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
+/// At the least between two tries that are made although everything fails, on average.
+pub const SPACING: Duration = Duration::from_millis(1);
+
 /// Who goes first among the keys that are due.
 ///
 /// A resync that is due gets at least one turn in sixteen: it is slowed, not starved.
@@ -58,6 +61,10 @@ pub enum Outcome {
     After(Duration),
     /// It failed: back off and try again, at the priority it had.
     Retry,
+    /// It failed for what is not the key's fault and ends for all keys at once: back off, but for
+    /// no longer than this, unless so many wait that they would come back faster than one a
+    /// [`SPACING`]. Failures past that wait are not counted: the key's own back-off is not used up.
+    RetryWithin(Duration),
     /// It failed, and was told not to come back sooner than this: the back-off is added to it, so
     /// that those who were told the same do not come back together.
     RetryAfter(Duration),
@@ -182,12 +189,19 @@ impl<K: Ord + Hash + Clone> WorkQueue<K> {
         }
         let failures = match outcome {
             Outcome::Settled | Outcome::After(_) => 0,
-            Outcome::Retry | Outcome::RetryAfter(_) => active.failures.saturating_add(1),
+            Outcome::RetryWithin(most) if self.backoff.ceiling(active.failures) >= most => {
+                active.failures
+            }
+            Outcome::Retry | Outcome::RetryWithin(_) | Outcome::RetryAfter(_) => {
+                active.failures.saturating_add(1)
+            }
         };
         let next = self.delay(outcome, failures).map(|delay| {
             let priority = match outcome {
                 Outcome::Settled | Outcome::After(_) => Priority::Resync,
-                Outcome::Retry | Outcome::RetryAfter(_) => active.priority,
+                Outcome::Retry | Outcome::RetryWithin(_) | Outcome::RetryAfter(_) => {
+                    active.priority
+                }
             };
             Wish { priority, due: now + delay.min(MAX_DELAY) }
         });
@@ -248,6 +262,13 @@ impl<K: Ord + Hash + Clone> WorkQueue<K> {
             Outcome::Settled => None,
             Outcome::After(delay) => Some(delay),
             Outcome::Retry => Some(self.backoff.delay(failures, &mut self.rng)),
+            Outcome::RetryWithin(most) => {
+                let n_waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+                let spaced = SPACING.saturating_mul(n_waiting).max(most).min(self.backoff.cap);
+                let ceiling = self.backoff.ceiling(failures);
+                let ceiling = if ceiling < most { ceiling } else { spaced };
+                Some(ceiling.mul_f64(self.rng.f64()))
+            }
             Outcome::RetryAfter(at_least) => {
                 Some(at_least.min(MAX_RETRY_AFTER) + self.backoff.delay(failures, &mut self.rng))
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{line::MAX_PASSED_OVER, *};
-use Outcome::{After, Retry, RetryAfter, Settled};
+use Outcome::{After, Retry, RetryAfter, RetryWithin, Settled};
 use Priority::{Change, Resync};
 
 /// What a table does to the queue, and what it wants to see.
@@ -61,7 +61,7 @@ fn keys_that_are_due_go_in_the_order_they_became_due() {
 fn a_key_is_worked_on_once_at_a_time_and_no_add_is_lost() {
     // Added during the work: not to a second worker, but again afterwards, and once.
     let during = [Add("a", Change), Pop("a"), Add("a", Change), PopNone, Add("a", Change), PopNone];
-    for outcome in [Settled, After(secs(60)), Retry, RetryAfter(secs(60))] {
+    for outcome in [Settled, After(secs(60)), Retry, RetryWithin(secs(2)), RetryAfter(secs(60))] {
         let again = [Done("a", outcome), Pop("a"), PopNone];
         check(&[&during[..], &again].concat());
         // The second run has no mark left over from the first.
@@ -200,6 +200,32 @@ fn retry_after_is_obeyed_up_to_its_limit() {
 }
 
 #[test]
+fn what_ends_for_all_keys_at_once_slows_none_down_for_long() {
+    let mut now = Instant::now();
+    let mut queue = WorkQueue::new(BACKOFF, 1);
+    let longest = (0..100).map(|_| fail(&mut queue, &mut now, RetryWithin(secs(2)))).max();
+    assert!((secs(1)..=secs(2)).contains(&longest.unwrap()), "{longest:?}");
+    // Its own failures begin where they were.
+    assert!(fail(&mut queue, &mut now, Retry) <= secs(4));
+
+    // Many keys do not come back all together.
+    let backoff = Backoff { cap: secs(60), ..BACKOFF };
+    let mut queue = WorkQueue::new(backoff, 1);
+    for key in 0..6_000 {
+        queue.add(key, Change, now);
+        for _ in 0..3 {
+            queue.add(key, Change, now);
+            assert!(queue.pop(now).is_some());
+            queue.done(&key, RetryWithin(secs(2)), now);
+        }
+    }
+    // Each of the last thousand waits for up to the six seconds that all of them take.
+    let due = (5_000..6_000).map(|key| queue.waiting[&key].wish.due - now);
+    let n_late = due.filter(|delay| *delay > secs(3)).count();
+    assert!((350..550).contains(&n_late), "{n_late} of 1000 in the second half");
+}
+
+#[test]
 fn no_delay_overflows() {
     let now = Instant::now();
     let mut queue = WorkQueue::new(BACKOFF, 1);
@@ -329,10 +355,11 @@ fn finish(
     rng: &mut fastrand::Rng,
     now: Instant,
 ) {
-    let outcome = match rng.u8(0..4) {
+    let outcome = match rng.u8(0..5) {
         0 => Settled,
         1 => After(secs(rng.u64(0..8))),
         2 => Retry,
+        3 => RetryWithin(secs(2)),
         _ => RetryAfter(secs(rng.u64(0..8))),
     };
     queue.done(&key, outcome, now);
@@ -345,11 +372,13 @@ fn finish(
     let wish = match outcome {
         Settled => None,
         After(delay) => Some(Wish { priority: Resync, due: now + delay }),
-        Retry => Some(Wish { priority, due: jittered(queue, secs(0)) }),
+        Retry | RetryWithin(_) => Some(Wish { priority, due: jittered(queue, secs(0)) }),
         RetryAfter(at_least) => Some(Wish { priority, due: jittered(queue, at_least) }),
     };
-    if matches!(outcome, Retry | RetryAfter(_)) {
-        model.failures.insert(key, failures + 1);
+    match outcome {
+        Retry | RetryAfter(_) => drop(model.failures.insert(key, failures + 1)),
+        RetryWithin(_) => drop(model.failures.insert(key, failures.max(2.min(failures + 1)))),
+        Settled | After(_) => (),
     }
     model.wishes.extend(wish.map(|wish| (key, wish)));
 }

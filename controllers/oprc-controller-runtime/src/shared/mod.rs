@@ -162,7 +162,7 @@ impl<K: Key> Queue<K> {
             state.work.done(key, outcome, now)
         };
         self.shared.meters.work.record(worked.as_secs_f64());
-        if matches!(outcome, Outcome::Retry | Outcome::RetryAfter(_)) {
+        if matches!(outcome, Outcome::Retry | Outcome::RetryWithin(_) | Outcome::RetryAfter(_)) {
             self.shared.meters.retries.increment(1);
         }
         self.shared.bell.notify_one();
