@@ -1,12 +1,16 @@
 //! Filling the cache and keeping it up to date: list, watch, resume or list again.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::StreamExt;
 use oprc_cp_storage::{Error, Revision, WatchBatch};
 
-use super::{Cache, Changed, Position, State, feed::Capture};
+use super::{
+    Cache, Changed, Position, State,
+    audit::{self, Finding},
+    feed::Capture,
+};
 
 /// Keys in one page of a listing.
 const PAGE: usize = 1000;
@@ -29,35 +33,54 @@ fn reconnects() -> impl Iterator<Item = Duration> {
         .build()
 }
 
+/// Why following ended.
+enum End {
+    Broken(Error),
+    Found(Finding),
+}
+
 /// Fills and follows, forever.
 pub(super) async fn keep(cache: &Cache) {
     let mut delays = reconnects();
+    let mut audit = pin!(audit::until_found(cache));
+    let mut must_list = true;
     loop {
-        let error = match cache.position().revision {
+        let revision = cache.position().revision.filter(|_| !must_list);
+        let end = match revision {
             None => match fill(cache).await {
-                Ok(()) => continue,
-                Err(error) => error,
-            },
-            Some(revision) => {
-                let Err(error) = follow(cache, revision).await;
-                if cache.position().revision > Some(revision) {
-                    delays = reconnects();
+                Ok(()) => {
+                    must_list = false;
+                    continue;
                 }
-                error
-            }
+                Err(error) => End::Broken(error),
+            },
+            Some(revision) => tokio::select! {
+                biased;
+                Err(error) = follow(cache, revision) => End::Broken(error),
+                finding = &mut audit => End::Found(finding),
+            },
         };
+        if revision.is_some() && cache.position().revision > revision {
+            delays = reconnects();
+        }
         cache.position.update(|at| at.is_live = false);
         cache.meters.live.set(0.0);
-        if let Error::Compacted { asked } = error {
-            tracing::warn!(revision = %asked, "revision was compacted; listing again");
-            cache.meters.relists.increment(1);
-            if let Err(error) = fill(cache).await {
-                tracing::warn!(error = %error, "listing failed");
+        match end {
+            End::Broken(Error::Compacted { asked }) => {
+                tracing::warn!(revision = %asked, "revision was compacted; listing again");
+                cache.meters.relists.increment(1);
+                must_list = true;
             }
-        } else {
-            tracing::warn!(error = %error, "store is out of reach; answers may be stale");
+            End::Broken(error) => {
+                tracing::warn!(error = %error, "store is out of reach; answers may be stale");
+            }
+            End::Found(finding) => {
+                cache.tell(&finding);
+                must_list = true;
+                audit.set(audit::until_found(cache));
+            }
         }
-        // After a listing too: a store that compacts faster than it is listed slows it down.
+        // Before a listing too: a store that compacts faster than it is listed slows it down.
         tokio::time::sleep(delays.next().unwrap_or(MAX_DELAY)).await;
     }
 }

@@ -11,6 +11,7 @@ const REVISION: &str = "oprc_pm_cache_revision";
 const LIVE: &str = "oprc_pm_cache_live_state";
 const RELISTS: &str = "oprc_pm_cache_relists_total";
 const WENT_BACK: &str = "oprc_pm_cache_store_went_back_total";
+const MISSED: &str = "oprc_pm_cache_missed_changes_total";
 
 /// The families whose objects are counted, in the order of [`counts`].
 const FAMILIES: [&str; 5] = ["packages", "deployments", "clusters", "units", "records"];
@@ -22,6 +23,7 @@ pub(super) struct Meters {
     pub(super) live: Gauge,
     pub(super) relists: Counter,
     pub(super) went_back: Counter,
+    pub(super) missed: Counter,
 }
 
 impl Meters {
@@ -33,6 +35,7 @@ impl Meters {
             live: gauge!(LIVE),
             relists: counter!(RELISTS),
             went_back: counter!(WENT_BACK),
+            missed: counter!(MISSED),
         }
     }
 
@@ -69,5 +72,6 @@ pub(super) fn describe_metrics() {
     describe_gauge!(REVISION, "Revision of the store that the cache shows");
     describe_gauge!(LIVE, "1 while the cache follows the store, 0 while it may be behind");
     describe_counter!(RELISTS, "Listings made anew, since the revision to resume at was compacted");
+    describe_counter!(MISSED, "Times that the cache was found to have missed a change");
     describe_counter!(WENT_BACK, "Times that the store was found at an older revision");
 }

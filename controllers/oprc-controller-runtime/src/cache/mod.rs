@@ -6,12 +6,14 @@
 //! Invariants:
 //! - the [`State`] is always that of one revision: a transaction is seen whole or not at all;
 //! - it never skips a change: after a compaction or a broken stream it resumes at the next revision
-//!   or lists again, and says so;
+//!   or lists again, and says so; and now and then it compares itself with the store, since a watch
+//!   may have lost a change;
 //! - a stored value that cannot be read is kept apart in [`State::unreadable`], never taken as
 //!   absent.
 //!
 //! It never writes to the store.
 
+mod audit;
 pub mod feed;
 mod fill;
 mod fresh;
@@ -33,7 +35,7 @@ use oprc_cp_storage::{Revision, SharedStore};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio_util::sync::CancellationToken;
 
-use self::{feed::Feed, meters::Meters, position::Progress};
+use self::{audit::Finding, feed::Feed, meters::Meters, position::Progress};
 pub use self::{
     fresh::{Freshness, Stale},
     position::Position,
@@ -54,6 +56,7 @@ pub struct Cache {
     past: u64,
     triggers: Mutex<Vec<(u64, Trigger)>>,
     next_trigger: AtomicU64,
+    n_missed: AtomicU64,
     meters: Meters,
 }
 
@@ -86,6 +89,7 @@ impl Cache {
             past,
             triggers: Mutex::new(Vec::new()),
             next_trigger: AtomicU64::new(0),
+            n_missed: AtomicU64::new(0),
             meters: Meters::new(),
         })
     }
@@ -140,6 +144,26 @@ impl Cache {
             biased;
             () = stop.cancelled() => (),
             () = fill::keep(self) => (),
+        }
+    }
+
+    /// How often it was found not to show what the store holds: each time, a watch lost a change.
+    #[must_use]
+    pub fn n_missed(&self) -> u64 {
+        self.n_missed.load(Ordering::Relaxed)
+    }
+
+    /// Says that something is wrong with it.
+    fn tell(&self, finding: &Finding) {
+        match finding {
+            Finding::Missed(key) => {
+                tracing::error!(key, "a change was missed: the watch lost it; listing again");
+                self.n_missed.fetch_add(1, Ordering::Relaxed);
+                self.meters.missed.increment(1);
+            }
+            Finding::WentBack(revision) => {
+                tracing::error!(revision = %revision, "the store has gone back; listing again");
+            }
         }
     }
 

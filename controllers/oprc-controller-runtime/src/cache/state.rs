@@ -5,6 +5,7 @@
 
 mod archive;
 mod differences;
+mod versions;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,6 +27,7 @@ use oprc_models::{
 };
 
 pub use self::archive::Archive;
+pub(super) use self::versions::{Differences, Part};
 
 /// One object and the revision of its last write, which a compare-and-swap needs.
 #[derive(Debug)]

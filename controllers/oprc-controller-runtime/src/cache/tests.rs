@@ -221,6 +221,67 @@ async fn store_that_was_restored_is_believed() {
     assert_eq!(world.packages(), ["y", "z"]);
 }
 
+/// B13: what a watch loses without a sign is missed for some minutes, not for ever.
+#[tokio::test(start_paused = true)]
+async fn what_a_watch_lost_is_found_by_the_second_look() {
+    let world = World::start(FaultyStore::default());
+    let names: Vec<_> = (0..1200).map(|i| format!("p{i:04}")).collect();
+    for name in &names {
+        world.store.put(name).await;
+    }
+    world.caught_up().await;
+    let (told, _subscription) = world.told();
+    let mut n_missed = 0;
+    // On each of three pages, and after all of them.
+    for name in ["p0000", "p0700", "p1199", "q"] {
+        for is_removal in [false, true] {
+            world.store.set_losing(true);
+            if is_removal {
+                world.store.delete(name).await;
+            } else {
+                world.store.put(name).await;
+            }
+            world.caught_up().await;
+            world.store.set_losing(false);
+            told.lock().clear();
+            sleep(Duration::from_secs(20 * 60)).await;
+            n_missed += 1;
+            assert_eq!(world.cache.n_missed(), n_missed, "{name}");
+            assert!(told.lock().iter().any(|told| told == name), "{name}");
+            let listed = world.store.get(&format!("packages/{name}")).await.unwrap();
+            let shown = world.cache.read().packages.get(name).map(|entry| entry.revision);
+            assert_eq!(shown, listed.map(|listed| listed.mod_revision), "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn second_look_finds_nothing_where_nothing_is_missed_and_costs_little() {
+    let world = World::start(FaultyStore::default());
+    for i in 0..600 {
+        world.store.put(&format!("p{i:04}")).await;
+    }
+    world.store.put_garbage("bad").await;
+    world.caught_up().await;
+    let n_lists = world.store.n_lists();
+    // Changes between a page and the look at it, of what is before it, on it and after it.
+    for round in 0..7_200 {
+        let name = format!("p{:04}", (round * 7) % 700);
+        if round % 3 == 0 {
+            let key = format!("packages/{name}");
+            if world.store.get(&key).await.unwrap().is_some() {
+                world.store.delete(&name).await;
+            }
+        } else {
+            world.store.put(&name).await;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(world.cache.n_missed(), 0);
+    let n_lists = world.store.n_lists() - n_lists;
+    assert!((18..90).contains(&n_lists), "{n_lists} listings of parts in an hour");
+}
+
 #[tokio::test(start_paused = true)]
 async fn dropped_subscription_is_told_nothing() {
     let world = World::start(FaultyStore::default());

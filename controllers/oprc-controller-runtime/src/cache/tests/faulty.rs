@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use oprc_cp_storage::{
     Error, KeyValue, LeaseId, Op, Page, Precondition, Revision, Store, Txn, Watch, Write,
     memory::MemoryStore,
@@ -23,6 +23,8 @@ struct Faults {
     /// A watch tells nothing until this ends; it breaks when it begins or ends.
     is_silent: bool,
     is_always_compacted: bool,
+    /// Watches lack all changes, and say nothing of it.
+    is_losing: bool,
     head_delay: Duration,
     /// How often the store was replaced.
     n_restored: u32,
@@ -118,6 +120,10 @@ impl FaultyStore {
         self.faults.send_modify(|faults| faults.is_always_compacted = is_always_compacted);
     }
 
+    pub(super) fn set_losing(&self, is_losing: bool) {
+        self.faults.send_modify(|faults| faults.is_losing = is_losing);
+    }
+
     pub(super) fn set_head_delay(&self, delay: Duration) {
         self.faults.send_modify(|faults| faults.head_delay = delay);
     }
@@ -180,6 +186,13 @@ impl Store for FaultyStore {
         }
         let inner = self.inner().watch(prefix, from).await?;
         let inner = if faults.is_silent { stream::pending().boxed() } else { inner };
+        let losses = self.faults.subscribe();
+        let inner = inner.map_ok(move |mut batch| {
+            if losses.borrow().is_losing {
+                batch.changes.clear();
+            }
+            batch
+        });
         let mut changed = self.faults.subscribe();
         changed.mark_unchanged();
         let watching = move |faults: &Faults, now: &Faults| {

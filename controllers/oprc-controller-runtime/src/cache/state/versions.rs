@@ -1,0 +1,157 @@
+//! Which keys the state shows, and of which revisions: to be compared with pages of the store.
+
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    ops::Bound,
+};
+
+use oprc_cp_storage::{KeyValue, Page, Revision, keys::Key};
+use oprc_models::names::ClusterName;
+
+use super::{Entry, State, none};
+
+/// Keys that are listed together: a family, or what it has of one cluster. Within one, the order of
+/// the store is that of the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cache) enum Part {
+    Clusters,
+    Packages,
+    Deployments,
+    PackageStatuses,
+    DeploymentStatuses,
+    ClusterStatuses,
+    Units(ClusterName),
+    Records(ClusterName),
+}
+
+impl Part {
+    /// What its keys begin with.
+    pub(in crate::cache) fn prefix(&self) -> String {
+        match self {
+            Self::Clusters => "clusters/".to_owned(),
+            Self::Packages => "packages/".to_owned(),
+            Self::Deployments => "deployments/".to_owned(),
+            Self::PackageStatuses => "status/packages/".to_owned(),
+            Self::DeploymentStatuses => "status/deployments/".to_owned(),
+            Self::ClusterStatuses => "status/clusters/".to_owned(),
+            Self::Units(cluster) => format!("units/{cluster}/"),
+            Self::Records(cluster) => format!("records/{cluster}/"),
+        }
+    }
+}
+
+/// How the state differs from a page of the store.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::cache) struct Differences {
+    /// A key of which a change was missed, if there is one.
+    pub(in crate::cache) missed: Option<String>,
+    /// Keys that the page has and the state has not: they were removed since, or missed.
+    pub(in crate::cache) unsure: Vec<KeyValue>,
+}
+
+impl State {
+    /// The parts of everything there is.
+    pub(in crate::cache) fn parts(&self) -> Vec<Part> {
+        let families = [
+            Part::Clusters,
+            Part::Packages,
+            Part::Deployments,
+            Part::PackageStatuses,
+            Part::DeploymentStatuses,
+            Part::ClusterStatuses,
+        ];
+        let clusters: BTreeSet<&ClusterName> = self
+            .clusters
+            .keys()
+            .chain(self.units_of_cluster.keys())
+            .chain(self.records.keys())
+            .collect();
+        let of_clusters = clusters
+            .into_iter()
+            .flat_map(|cluster| [Part::Units(cluster.clone()), Part::Records(cluster.clone())]);
+        families.into_iter().chain(of_clusters).collect()
+    }
+
+    /// How it differs from `page` of `part`, which begins after `after`. It is as of the page's
+    /// revision or later.
+    pub(in crate::cache) fn differences_from(
+        &self,
+        part: &Part,
+        after: Option<&str>,
+        page: &Page,
+    ) -> Differences {
+        let until = page.items.last().filter(|_| page.has_more).map(|item| item.key.as_str());
+        let mut shown = self.versions(part, after, until);
+        let mut found = Differences::default();
+        for item in &page.items {
+            match shown.remove(&item.key) {
+                Some(shown) if shown < item.mod_revision => found.missed = Some(item.key.clone()),
+                Some(_) => (),
+                None if self.is_kept_apart(&item.key) => (),
+                None => found.unsure.push(item.clone()),
+            }
+        }
+        let removed = shown.into_iter().find(|(_, revision)| *revision <= page.revision);
+        found.missed = found.missed.or(removed.map(|(key, _)| key));
+        found
+    }
+
+    /// Whether `key` is of no known family, or cannot be read.
+    fn is_kept_apart(&self, key: &str) -> bool {
+        key.parse::<Key>().map_or(true, |key| self.unreadable.contains_key(&key))
+    }
+
+    /// The keys of `part` after `after` and up to `until`, and the revisions of their last writes.
+    fn versions(
+        &self,
+        part: &Part,
+        after: Option<&str>,
+        until: Option<&str>,
+    ) -> BTreeMap<String, Revision> {
+        let prefix = part.prefix();
+        let name =
+            |key: Option<&str>| key.and_then(|key| key.strip_prefix(&prefix)).map(str::to_owned);
+        let range = Names { prefix: &prefix, after: name(after), until: name(until) };
+        let nothing = BTreeMap::new();
+        match part {
+            Part::Clusters => range.of(&self.clusters),
+            Part::Packages => range.of(&self.packages),
+            Part::Deployments => range.of(&self.deployments),
+            Part::PackageStatuses => range.of(&self.package_statuses),
+            Part::DeploymentStatuses => range.of(&self.deployment_statuses),
+            Part::ClusterStatuses => range.of(&self.cluster_statuses),
+            Part::Records(cluster) => range.of(self.records.get(cluster).unwrap_or(&nothing)),
+            Part::Units(cluster) => {
+                let units = self.units_of_cluster.get(cluster).unwrap_or(none());
+                let units = units.range::<str, _>(range.bounds());
+                let units = units.filter_map(|key| Some((key, self.unit(cluster, key)?.revision)));
+                units.map(|(key, revision)| (format!("{prefix}{key}"), revision)).collect()
+            }
+        }
+    }
+}
+
+/// A range of names, and what stands before them in keys.
+struct Names<'a> {
+    prefix: &'a str,
+    after: Option<String>,
+    until: Option<String>,
+}
+
+impl Names<'_> {
+    fn bounds(&self) -> (Bound<&str>, Bound<&str>) {
+        let (after, until) = (self.after.as_deref(), self.until.as_deref());
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        (after, until.map_or(Bound::Unbounded, Bound::Included))
+    }
+
+    fn of<K, T>(&self, map: &BTreeMap<K, Entry<T>>) -> BTreeMap<String, Revision>
+    where
+        K: Borrow<str> + Ord + Display,
+    {
+        let entries = map.range::<str, _>(self.bounds());
+        entries.map(|(name, entry)| (format!("{}{name}", self.prefix), entry.revision)).collect()
+    }
+}
