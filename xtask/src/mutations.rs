@@ -86,13 +86,19 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "ignoring a compaction",
         file: "controllers/oprc-controller-runtime/src/cache/fill.rs",
-        from: "            if let Err(error) = fill(cache).await {\n",
-        to: "            if IS_ON {
-                // It goes on from now, as if nothing had been missed.
-                if let Ok(head) = cache.store.head().await {
-                    cache.position.update(|at| at.revision = Some(head));
+        from: "                must_list = true;
+            }
+            End::Broken",
+        to: "                if IS_ON {
+                    // It goes on from now, as if nothing had been missed.
+                    if let Ok(head) = cache.store.head().await {
+                        cache.position.update(|at| at.revision = Some(head));
+                    }
+                } else {
+                    must_list = true;
                 }
-            } else if let Err(error) = fill(cache).await {\n",
+            }
+            End::Broken",
     },
     Mutation {
         name: "no fence on the leader's writes",

@@ -36,6 +36,9 @@ struct Args {
     /// With `--cuts`: only at each so many effects
     #[arg(long, requires = "cuts", default_value_t = 1)]
     every: usize,
+    /// As it was when there were only so many kinds of fault
+    #[arg(long, requires = "seed")]
+    kinds: Option<usize>,
     /// Print every line of its trace
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -63,7 +66,7 @@ fn main() -> ExitCode {
         return cut_stories(&args, options);
     }
     let Some(seed) = args.seed else { return campaign(&args, options) };
-    let mut plan = Plan::draw(seed);
+    let mut plan = args.kinds.map_or_else(|| Plan::draw(seed), |kinds| Plan::draw_of(seed, kinds));
     if let Some(numbers) = &args.only {
         plan = plan.only(&numbers.iter().copied().collect::<BTreeSet<_>>());
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oprc_models::{
     cluster::ClusterStatus,
+    condition,
     deployment::OClassDeployment,
     meta::Stored,
     names::{ClusterName, UnitId},
@@ -19,6 +20,9 @@ use super::{
     replica::{HISTORY_LIMIT, OWNER},
     world::World,
 };
+
+/// How many orphans of a cluster are deleted whatever their share.
+const FEW_ORPHANS: usize = 5;
 
 /// What the store holds, decoded.
 struct Stock {
@@ -96,8 +100,11 @@ impl World {
                     }
                 }
             }
-            for id in ours.keys().filter(|id| !units.contains_key(**id)) {
-                found.push(format!("{cluster} holds {id}, which is not desired"));
+            let orphans: Vec<_> = ours.keys().filter(|id| !units.contains_key(**id)).collect();
+            // So many that the store was emptied, more likely than not, stay until they are less.
+            let is_many = orphans.len() > FEW_ORPHANS && orphans.len() * 2 > ours.len();
+            if !orphans.is_empty() && !(is_many && stock.holds_orphans(cluster)) {
+                found.push(format!("{cluster} holds {orphans:?}, which are not desired"));
             }
             for id in crm.strangers.iter().filter(|id| !crm.held.records.contains_key(*id)) {
                 found.push(format!("{cluster} has lost the stranger {id}"));
@@ -170,6 +177,10 @@ impl World {
     fn compare_deployments(&self, stock: &Stock, found: &mut Vec<String>) {
         for (name, spec) in &stock.deployments {
             if spec.meta.is_deleting() {
+                // What is left of an incarnation that the store has lost is waited for as well.
+                if self.crms.keys().any(|cluster| stock.holds_orphans(cluster)) {
+                    continue;
+                }
                 found.push(format!("{name} is still being deleted"));
                 continue;
             }
@@ -249,6 +260,12 @@ impl Wanted<'_> {
 }
 
 impl Stock {
+    /// Whether it is said that the orphans of `cluster` are too many to be deleted.
+    fn holds_orphans(&self, cluster: &ClusterName) -> bool {
+        let status = self.clusters.get(cluster.as_str());
+        status.is_some_and(|it| condition::find(&it.conditions, "OrphansHeld").is_some())
+    }
+
     /// Nothing is stored of what is not there.
     fn compare_left_overs(&self, found: &mut Vec<String>) {
         for key in self.statuses.keys().filter(|key| !self.deployments.contains_key(*key)) {

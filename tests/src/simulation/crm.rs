@@ -39,6 +39,12 @@ pub(crate) struct Mood {
     pub(crate) poison: f64,
     /// Listings break off in the middle.
     pub(crate) breaks_listings: f64,
+    /// Listings are turned away, all of them, and nothing else.
+    pub(crate) lists_nothing: bool,
+    /// Share of calls for units that are carried out long after their caller has given up.
+    pub(crate) late_calls: f64,
+    /// A unit that is deleted takes minutes to go.
+    pub(crate) is_slow_to_delete: bool,
 }
 
 /// What a CRM holds; what a backup of it holds.
@@ -278,10 +284,15 @@ impl World {
             note!(self, "{cluster} deletes {id} generation {generation} term {term}");
             self.check_deleted(cluster, term, &record);
             self.crm_publish(cluster, RecordEventType::Modified, record);
+            let delay = if self.crm(cluster).mood.is_slow_to_delete {
+                self.strike("deletion takes minutes");
+                self.dice.within(20_000..=120_000)
+            } else {
+                self.dice.within(5..=2_000)
+            };
+            let (cluster, id) = (cluster.clone(), id.clone());
+            self.deliver(delay, move |world| world.crm_gone(&cluster, &id));
         }
-        let delay = self.dice.within(5..=2_000);
-        let (cluster, id) = (cluster.clone(), id.clone());
-        self.deliver(delay, move |world| world.crm_gone(&cluster, &id));
         Ok(Deleted::Begun)
     }
 

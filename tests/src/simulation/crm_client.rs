@@ -1,21 +1,27 @@
 //! A replica's client of a simulated CRM, and what may happen to a call on its way.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use oprc_crm_client::{CallError, Caller, Crm, Deleted, Watch};
 use oprc_models::{
-    cluster::{ClusterHealth, HealthStatus},
+    cluster::{ClusterHealth, HealthStatus, features},
     crm::{DeploymentResponse, RecordPage, codes},
     names::{ClusterName, UnitId},
     unit::DeploymentUnit,
 };
 
-use super::world::{Answer, Link, World, note};
+use super::{
+    crm::CrmServer,
+    world::{Answer, Link, World, note},
+};
 
 /// How long a call may take, as in production.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// After how many milliseconds a call that is late is carried out: its caller has given up.
+const LATE: RangeInclusive<u64> = 12_000..=300_000;
 
 /// What a panic says that is a fault of ours, and not one of theirs.
 pub(crate) const POISON: &str = "a poisoned answer";
@@ -29,8 +35,16 @@ pub(crate) struct CrmClient {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Health,
-    Unit,
+    Apply,
+    Delete,
     Listing,
+}
+
+impl Kind {
+    /// Whether it changes a unit.
+    fn is_change(self) -> bool {
+        matches!(self, Self::Apply | Self::Delete)
+    }
 }
 
 impl CrmClient {
@@ -41,7 +55,14 @@ impl CrmClient {
     ) -> Result<T, CallError> {
         let (replica, cluster) = (self.link.replica, self.cluster.clone());
         let of = cluster.clone();
-        let latency = move |world: &mut World| world.crm_latency(&of);
+        let latency = move |world: &mut World| {
+            let share = world.crms.get(&of).map_or(0.0, |crm| crm.lateness_of(kind));
+            if world.dice.chance(share) {
+                return world.dice.within(LATE);
+            }
+            world.crm_latency(&of)
+        };
+        let sent = self.link.now();
         let at_server = move |world: &mut World, answer: Answer<Result<T, CallError>>| {
             if world.is_crm_cut(&cluster, replica) {
                 world.strike("CRM out of reach");
@@ -55,14 +76,17 @@ impl CrmClient {
             let done = world.turned_away(&cluster, kind).map_or_else(
                 || {
                     let done = act(world, &cluster);
-                    if kind == Kind::Unit && done.is_ok() {
+                    if kind.is_change() && done.is_ok() {
                         world.had_effect(replica);
+                        if world.now >= sent + *LATE.start() {
+                            world.strike("CRM call carried out late");
+                        }
                     }
                     done
                 },
                 Err,
             );
-            if kind == Kind::Unit
+            if kind.is_change()
                 && let Err(error) = &done
             {
                 note!(world, "{cluster} tells r{replica}: {error}");
@@ -90,6 +114,16 @@ fn unanswered<T>(why: &'static str) -> Result<T, CallError> {
     Err(CallError::Unanswered { source: why.into() })
 }
 
+impl CrmServer {
+    /// Share of calls of this kind that are carried out late. A CRM that knows no generations takes
+    /// an older unit for a newer one, and nothing that it reports tells that it has: no planner can
+    /// do anything about that, so it is not asked for.
+    fn lateness_of(&self, kind: Kind) -> f64 {
+        let is_told = kind == Kind::Delete || self.has(features::GENERATIONS);
+        if kind.is_change() && is_told { self.mood.late_calls } else { 0.0 }
+    }
+}
+
 impl World {
     fn crm_latency(&mut self, cluster: &ClusterName) -> u64 {
         let slow = self.crms.get(cluster).map_or(0, |crm| crm.mood.slow);
@@ -104,7 +138,7 @@ impl World {
     fn turned_away(&mut self, cluster: &ClusterName, kind: Kind) -> Option<CallError> {
         let crm = self.crms.get_mut(cluster)?;
         let mood = crm.mood.clone();
-        if kind == Kind::Unit {
+        if kind.is_change() {
             crm.n_calls += 1;
         }
         if mood.is_unauthorized {
@@ -118,11 +152,15 @@ impl World {
             let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds));
             return Some(CallError::Busy { retry_after, status });
         }
-        if kind == Kind::Unit && self.dice.chance(mood.refused) {
+        if kind.is_change() && self.dice.chance(mood.refused) {
             self.strike("CRM refuses");
             let code = Some(codes::INVALID_UNIT.to_owned());
             let message = "no such template".to_owned();
             return Some(CallError::Refused { status: 400, code, message });
+        }
+        if kind == Kind::Listing && mood.lists_nothing {
+            self.strike("listing turned away");
+            return Some(CallError::Busy { retry_after: None, status: 429 });
         }
         if kind == Kind::Listing && self.dice.chance(mood.breaks_listings) {
             self.strike("listing broke off");
@@ -140,7 +178,7 @@ impl World {
     ) -> Option<Result<T, CallError>> {
         let mood = self.crms.get(cluster)?.mood.clone();
         if self.dice.chance(mood.lost_answers) {
-            if kind == Kind::Unit && done.is_ok() {
+            if kind.is_change() && done.is_ok() {
                 self.strike("CRM acted, answer lost");
             }
             return if self.dice.chance(0.6) { Some(unanswered("reset")) } else { None };
@@ -189,7 +227,7 @@ impl Crm for CrmClient {
         let apply = move |world: &mut World, cluster: &ClusterName| {
             world.crm_apply(cluster, &caller.owner, caller.term, &unit)
         };
-        self.call(Kind::Unit, apply).await
+        self.call(Kind::Apply, apply).await
     }
 
     async fn delete(
@@ -202,7 +240,7 @@ impl Crm for CrmClient {
         let delete = move |world: &mut World, cluster: &ClusterName| {
             world.crm_delete(cluster, &caller.owner, caller.term, &id, generation)
         };
-        self.call(Kind::Unit, delete).await
+        self.call(Kind::Delete, delete).await
     }
 
     async fn list(

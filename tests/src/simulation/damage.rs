@@ -79,6 +79,18 @@ impl World {
     /// again.
     pub(crate) fn restore_store(&mut self) {
         let Some(backup) = self.store.backup.clone() else { return };
+        self.replace_store(backup, "store restored from a snapshot");
+    }
+
+    /// Loses all but the registrations, which a deployment's configuration brings back at start-up.
+    pub(crate) fn empty_store(&mut self) {
+        self.heal();
+        let is_kept = |key: &str| key.starts_with("clusters/");
+        let kept = self.snapshot().into_iter().filter(|(key, _)| is_kept(key)).collect();
+        self.replace_store(kept, "store emptied");
+    }
+
+    fn replace_store(&mut self, backup: Snapshot, what: &'static str) {
         self.heal();
         let now = self.snapshot();
         let gone = now.keys().filter(|key| !backup.contains_key(*key));
@@ -88,8 +100,8 @@ impl World {
         if values.is_empty() {
             return;
         }
-        note!(self, "store restored from a snapshot: {} keys differ", values.len());
-        self.strike("store restored from a snapshot");
+        note!(self, "{what}: {} keys differ", values.len());
+        self.strike(what);
         self.overwrite(values);
         self.checker.forget_the_store();
         self.store.mvcc.compact(Revision(self.store.mvcc.revision().0));

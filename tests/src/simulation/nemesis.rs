@@ -81,6 +81,14 @@ pub(crate) enum Fault {
     ValueDamaged,
     StoreBackup,
     StoreRestored,
+    StoreEmptied,
+    CompactionBehind,
+    CompactionWhole,
+    MemberLags(usize),
+    WatchLoses,
+    CrmCallsLate(ClusterName),
+    CrmListsNothing(ClusterName),
+    CrmDeletesSlowly(ClusterName),
 }
 
 impl fmt::Display for Control {
@@ -94,7 +102,11 @@ impl fmt::Display for Control {
 }
 
 /// How many kinds [`Fault::draw`] chooses from.
-pub(crate) const KINDS: usize = 43;
+pub(crate) const KINDS: usize = 50;
+
+/// The kind after which caches may be wrong until their second look: it blinds the checker, so it
+/// is drawn more rarely.
+pub(crate) const BLINDING: usize = 46;
 
 impl Fault {
     /// A fault of the `kind`-th kind, somewhere.
@@ -148,7 +160,14 @@ impl Fault {
             39 => Self::ClockJumps(replica),
             40 => Self::ValueDamaged,
             41 => Self::StoreBackup,
-            _ => Self::StoreRestored,
+            42 => Self::StoreRestored,
+            43 => Self::StoreEmptied,
+            44 => Self::CompactionBehind,
+            45 => Self::MemberLags(replica),
+            BLINDING => Self::WatchLoses,
+            47 => Self::CrmCallsLate(cluster),
+            48 => Self::CrmListsNothing(cluster),
+            _ => Self::CrmDeletesSlowly(cluster),
         }
     }
 }
@@ -179,9 +198,24 @@ impl World {
             }
             Fault::StoreBackup => self.back_up_store(),
             Fault::StoreRestored => self.restore_store(),
+            Fault::StoreEmptied => self.empty_store(),
+            // What is written while watches are silent is compacted away before they hear of it.
+            Fault::CompactionBehind => {
+                self.weather.watch_silent_until = now + millis;
+                let whole = Control::Fault(Fault::CompactionWhole, 0);
+                self.schedule(now + millis, Event::Control(whole));
+            }
+            Fault::CompactionWhole => {
+                self.compact_store(0);
+                self.break_watches();
+            }
+            Fault::MemberLags(replica) => self.weather.frozen = Some((replica, now + millis)),
             Fault::WatchBroken => self.break_watches(),
             Fault::WatchRepeats => self.repeat_events(),
-            Fault::Compaction => self.compact_store(),
+            Fault::Compaction => {
+                let keep = self.dice.within(0..=20);
+                self.compact_store(keep);
+            }
             Fault::LeaseRevoked => self.revoke_leader(),
             Fault::CrmFlaps(cluster) => {
                 let mut at = now;
@@ -245,6 +279,7 @@ impl World {
             Fault::StoreWritesLate => weather.store_late_writes = share(on, 0.15),
             Fault::StoreRefuses => weather.store_refuses = share(on, 0.3),
             Fault::WatchLag => weather.watch_lag = if on { 4_000 } else { 0 },
+            Fault::WatchLoses => weather.watch_losses = share(on, 0.1),
             Fault::FakeKeepAlives => weather.fake_keep_alives = on,
             Fault::ValueDamaged if on => self.spoil(),
             Fault::ValueDamaged => self.heal(),
@@ -291,6 +326,15 @@ impl World {
             }
             Fault::CrmBreaksListings(cluster) => {
                 (cluster, Box::new(move |mood| mood.breaks_listings = share(0.4)))
+            }
+            Fault::CrmCallsLate(cluster) => {
+                (cluster, Box::new(move |mood| mood.late_calls = share(0.3)))
+            }
+            Fault::CrmListsNothing(cluster) => {
+                (cluster, Box::new(move |mood| mood.lists_nothing = on))
+            }
+            Fault::CrmDeletesSlowly(cluster) => {
+                (cluster, Box::new(move |mood| mood.is_slow_to_delete = on))
             }
             Fault::CrmPoison(cluster) => (cluster, Box::new(move |mood| mood.poison = share(0.2))),
             _ => return false,

@@ -10,7 +10,7 @@ use oprc_models::{cluster::features, names::ClusterName};
 
 use super::{
     dice::Dice,
-    nemesis::{Control, Fault, KINDS},
+    nemesis::{BLINDING, Control, Fault, KINDS},
     users,
 };
 
@@ -45,6 +45,13 @@ impl Plan {
     /// The plan that `seed` decides.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
+        Self::draw_of(seed, KINDS)
+    }
+
+    /// The plan that `seed` decided when there were only the first `n_kinds` kinds of fault: kinds
+    /// are only ever added at the end, so that a seed that was once a bug stays its story.
+    #[must_use]
+    pub fn draw_of(seed: u64, n_kinds: usize) -> Self {
         let mut dice = Dice::new(seed);
         let clusters = draw_clusters(&mut dice);
         let names: Vec<ClusterName> = clusters.iter().map(|(name, _)| name.clone()).collect();
@@ -58,7 +65,9 @@ impl Plan {
             acts.push((at, Control::Ask(users::draw(&mut dice, &names))));
         }
         let share = dice.pick(&[0.0, 0.1, 0.2, 0.4, 0.8]);
-        let kinds: Vec<usize> = (0..KINDS).filter(|_| dice.chance(share)).collect();
+        let kinds: Vec<usize> = (0..n_kinds.min(KINDS))
+            .filter(|kind| dice.chance(if *kind == BLINDING { share / 4.0 } else { share }))
+            .collect();
         for kind in kinds {
             for _ in 0..dice.within(1..=3) {
                 let fault = Fault::draw(kind, &mut dice, &names, n_replicas);

@@ -60,6 +60,7 @@ pub(crate) struct Replica {
     pub(crate) is_paused: bool,
     leading: CancellationToken,
     pub(crate) writes: Writes,
+    pub(crate) cache: Arc<Cache>,
     pub(crate) watchdog: Watchdog,
 }
 
@@ -89,7 +90,7 @@ impl Replica {
         let leading = CancellationToken::new();
         let watchdog = Watchdog::default();
         let entered = runtime.enter();
-        let writes = wire(&link, seed, skew, leading.clone(), watchdog.clone());
+        let (writes, cache) = wire(&link, seed, skew, leading.clone(), watchdog.clone());
         drop(entered);
         Self {
             runtime: Some(runtime),
@@ -98,6 +99,7 @@ impl Replica {
             is_paused: false,
             leading,
             writes,
+            cache,
             watchdog,
         }
     }
@@ -156,7 +158,7 @@ fn wire(
     skew: Arc<AtomicU64>,
     leading: CancellationToken,
     watchdog: Watchdog,
-) -> Writes {
+) -> (Writes, Arc<Cache>) {
     // Never cancelled: a life ends by the runtime's being dropped.
     let stop = CancellationToken::new();
     let client = StoreClient { link: link.clone() };
@@ -176,6 +178,7 @@ fn wire(
     let writes =
         Writes::new(Arc::clone(&store), Arc::clone(&cache), freshness, now.clone(), new_uid);
 
+    let of_api = Arc::clone(&cache);
     let of_crms = link.clone();
     let settings = Settings {
         breaker: breaker::Config { seed, ..breaker::Config::default() },
@@ -210,5 +213,5 @@ fn wire(
         };
         election.lead(&Handle::current(), leading, body).await;
     });
-    writes
+    (writes, of_api)
 }

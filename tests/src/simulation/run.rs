@@ -287,6 +287,7 @@ impl<'a> Driver<'a> {
             world.checker.violations.push(format!("stays converged: {}", differences.join("; ")));
         }
         drop(world);
+        self.check_caches();
         for replica in self.replicas.iter().flatten() {
             let stalled = replica.watchdog.stalled();
             if !stalled.is_empty() {
@@ -339,9 +340,22 @@ impl<'a> Driver<'a> {
                 (second, n_before) = (world.now / 1000, world.n_messages);
                 if second % 10 == 0 {
                     world.check_unknown();
+                    drop(world);
+                    self.check_caches();
                 }
             } else if world.n_messages - n_before > MAX_MESSAGES_A_SECOND {
                 world.checker.violations.push("calls are made without end".to_owned());
+            }
+        }
+    }
+
+    /// No cache finds that it has missed a change, unless its watch has lost one.
+    fn check_caches(&self) {
+        let mut world = self.world.lock();
+        for replica in self.replicas.iter().flatten() {
+            if replica.cache.n_missed() > 0 && !world.checker.is_blind {
+                let what = format!("the cache of r{} has missed a change", replica.link.replica);
+                world.checker.violations.push(what);
             }
         }
     }

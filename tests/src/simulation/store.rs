@@ -125,6 +125,7 @@ impl World {
             if let Some(watcher) = self.store.watchers.get_mut(&id) {
                 watcher.is_scheduled = true;
             }
+            self.strike("member of the store lags");
             self.deliver(until - now, move |world| world.pump(id));
             return;
         }
@@ -143,10 +144,12 @@ impl World {
         }
         watcher.silent_since = None;
         loop {
-            let Some(watcher) = self.store.watchers.get_mut(&id) else { return };
+            let Some(watcher) = self.store.watchers.get(&id) else { return };
             match self.store.mvcc.changes(&watcher.prefix, watcher.next, MAX_BATCH_TXNS) {
                 Ok(None) => return,
-                Ok(Some(batch)) => {
+                Ok(Some(mut batch)) => {
+                    self.lose_some(&mut batch);
+                    let Some(watcher) = self.store.watchers.get_mut(&id) else { return };
                     watcher.next = batch.revision.next();
                     if watcher.sender.send(Ok(batch)).is_err() {
                         self.store.watchers.remove(&id);
@@ -159,6 +162,17 @@ impl World {
                     return;
                 }
             }
+        }
+    }
+
+    /// Loses a change of what a watch is told, without a sign: etcd 3.4.23 may.
+    fn lose_some(&mut self, batch: &mut WatchBatch) {
+        let share = self.weather.watch_losses;
+        if share > 0.0 && !batch.changes.is_empty() && self.dice.chance(share) {
+            let lost = batch.changes.remove(self.dice.index(batch.changes.len()));
+            note!(self, "a watch loses {lost:?}");
+            self.strike("watch of the store lost a change");
+            self.checker.is_blind = true;
         }
     }
 
@@ -206,9 +220,8 @@ impl World {
         }
     }
 
-    /// Forgets the past, all of it or but for the newest.
-    pub(crate) fn compact_store(&mut self) {
-        let keep = self.dice.within(0..=20);
+    /// Forgets the past but for the newest `keep` revisions.
+    pub(crate) fn compact_store(&mut self, keep: u64) {
         let revision = Revision(self.store.mvcc.revision().0.saturating_sub(keep));
         note!(self, "store compacted at {revision}");
         self.store.mvcc.compact(revision);

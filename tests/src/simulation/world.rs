@@ -52,6 +52,8 @@ pub(crate) struct Weather {
     pub(crate) store_refuses: f64,
     /// Milliseconds that each delivery to a watch is late, at the most.
     pub(crate) watch_lag: u64,
+    /// Share of deliveries to a watch that lack a change.
+    pub(crate) watch_losses: f64,
     /// Watches deliver nothing until then.
     pub(crate) watch_silent_until: u64,
     /// The replica whose watches show nothing until then: its view is frozen.
@@ -73,6 +75,7 @@ impl Weather {
             || self.store_refuses > 0.0
             || self.watch_lag > 0
             || self.watch_silent_until > now
+            || self.frozen.is_some_and(|(_, until)| until > now)
             || self.fake_keep_alives
     }
 }
