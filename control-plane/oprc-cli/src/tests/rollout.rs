@@ -13,12 +13,12 @@ async fn bench() -> Bench {
             "written_by": "ci", "source": { "commit": "c0ffee" },
         })
     };
-    let revision = |tier: &str| {
-        json!({ "key": "a", "labels": { "tier": tier }, "meta": {}, "current": false })
-    };
+    let revision = |tier: &str| json!({ "key": "a", "labels": { "tier": tier }, "meta": {}, "current": false });
     bench.server.put("deployments/a/revisions/2", revision("silver"));
     bench.server.put("deployments/a/revisions/4", revision("gold"));
-    bench.server.put("deployments/a/revisions", json!({ "items": [line(4, true), line(2, false)] }));
+    bench
+        .server
+        .put("deployments/a/revisions", json!({ "items": [line(4, true), line(2, false)] }));
     bench
 }
 

@@ -132,7 +132,7 @@ struct History<T: Kept> {
     live: Entry<Stored<T>>,
     /// The generations before, in order.
     archived: Vec<Generation>,
-    /// What all that is shown is a function of.
+    /// When the newest of them was written.
     revision: Revision,
 }
 
@@ -212,7 +212,8 @@ pub(crate) async fn list<T: Kept>(
 ) -> Answer {
     call.params()?.finish()?;
     let history = History::<T>::of(&app, &path_name).await?;
-    let tag = format!("\"{}\"", history.revision);
+    // What is trimmed makes no newer revision, and what is archived no fewer.
+    let tag = format!("\"{}.{}\"", history.revision, history.archived.len());
     if etag::is_known(&call.headers, &tag) {
         return tagged(&call.headers, &tag, IsStale(false), |_| Ok(()));
     }

@@ -52,9 +52,13 @@ async fn nothing_is_sent_while_paused_and_all_of_it_after() {
     assert_eq!(status.clusters[0].condition, RunCondition::Running, "and it is still looked at");
     // Nor is what a cluster has lost sent again.
     east.inner.lock().records.clear();
+    let is_noticed = |world: &World| {
+        let status = world.status("shop.cart").unwrap();
+        status.clusters[0].reason == "NotCreatedYet"
+    };
+    world.eventually(600, "noticed at the next listing", is_noticed).await;
     world.quiet().await;
     assert_eq!(east.inner.lock().effects.len(), 1);
-    assert_eq!(world.status("shop.cart").unwrap().clusters[0].reason, "NotCreatedYet");
 
     world.change(|meta| meta.paused_at = None).await;
     world.running("shop.cart", 1).await;

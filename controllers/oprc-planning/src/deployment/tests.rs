@@ -1,6 +1,7 @@
 //! The planner: tables for each rule, and properties of random small worlds.
 
 mod model;
+mod pause;
 
 use std::collections::BTreeMap;
 
