@@ -7,6 +7,7 @@ use crate::{assert_none, files};
 /// Every edge between crates of the workspace that a program may have. A new one is a decision.
 ///
 /// - The API knows neither the CRMs' client nor a controller: a dead cluster cannot slow a request.
+/// - The API plans for dry runs, as the controllers would: planning is pure and calls nobody.
 /// - Planning knows the documents alone: it can do no IO, sleep, or read a clock.
 /// - Controllers do not know the API: they speak through the store.
 const EDGES: &[(&str, &[&str])] = &[
@@ -29,7 +30,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "oprc-planning",
         ],
     ),
-    ("oprc-pm-api", &["oprc-controller-runtime", "oprc-cp-storage", "oprc-models"]),
+    (
+        "oprc-pm-api",
+        &["oprc-controller-runtime", "oprc-cp-storage", "oprc-models", "oprc-planning"],
+    ),
     (
         "oprc-pm",
         &[

@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr};
 
 use oprc_models::{
     meta::Generation,
-    names::{ClusterName, DeploymentKey, PackageName, UnitId},
+    names::{BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
 };
 
 /// The key of one object.
@@ -40,6 +40,11 @@ pub enum Key {
     /// `deployment-revisions/{key}/{generation}`: what a deployment was. Written by the API when it
     /// replaces the deployment; removed by the deployment controller.
     DeploymentRevision(DeploymentKey, Generation),
+    /// `bundles/{name}`: what was last pushed under a name. Written by the API.
+    Bundle(BundleName),
+    /// `pushes/{id}`: whether a push of several transactions has taken effect. Written by the API,
+    /// under a lease until it is committed; removed by whoever finds no intent of it left.
+    Push(PushId),
     /// `leader/{election}`: who leads, for as long as its lease lives. Written by each replica.
     Leader(String),
 }
@@ -61,6 +66,8 @@ impl fmt::Display for Key {
             Self::DeploymentRevision(key, generation) => {
                 write!(f, "deployment-revisions/{key}/{generation}")
             }
+            Self::Bundle(name) => write!(f, "bundles/{name}"),
+            Self::Push(id) => write!(f, "pushes/{id}"),
             Self::Leader(election) => write!(f, "leader/{election}"),
         }
     }
@@ -96,6 +103,8 @@ impl FromStr for Key {
                 let key = key.parse().ok();
                 key.zip(generation(number)).map(|(k, g)| Self::DeploymentRevision(k, g))
             }
+            ["bundles", name] => name.parse().ok().map(Self::Bundle),
+            ["pushes", id] => id.parse().ok().map(Self::Push),
             ["leader", election] if !election.is_empty() => Some(Self::Leader(election.to_owned())),
             _ => None,
         };

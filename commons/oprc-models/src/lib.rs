@@ -4,6 +4,7 @@
 //! Field names are `snake_case` and enums `SCREAMING_SNAKE` on the wire, as in existing OaaS packages.
 //! Nothing here does IO, reads a clock or knows of a store.
 
+pub mod bundle;
 pub mod cluster;
 pub mod condition;
 pub mod crm;
@@ -17,6 +18,7 @@ pub mod names;
 pub mod package;
 mod pointer;
 pub mod problem;
+pub mod push;
 pub mod quantity;
 pub mod record;
 pub mod status;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::PackageName;
+use crate::names::{BundleName, PackageName};
 
 /// A point in time, RFC 3339 in UTC. For people only: no decision rests on comparing two.
 pub type Timestamp = jiff::Timestamp;
@@ -27,6 +27,9 @@ pub struct Meta {
     /// The package that declared it inline, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<PackageName>,
+    /// The bundle that it belongs to, if it was pushed with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleName>,
     /// The correlation id of the request that last wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,

@@ -128,6 +128,15 @@ name_type!(
     UnitId, "unit id", is_label, LABEL
 );
 
+name_type!(
+    /// Name of a bundle, for example `shop-prod`: of what one pipeline pushes.
+    BundleName, "bundle name", is_name, NAME
+);
+name_type!(
+    /// Id of one push, never used twice.
+    PushId, "push id", is_name, NAME
+);
+
 impl ClusterName {
     /// The name that sorts before all others; where a range of keys begins.
     #[must_use]

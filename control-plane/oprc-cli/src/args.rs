@@ -94,12 +94,36 @@ pub(crate) struct Apply {
     /// Say what would be done, and do nothing
     #[arg(long, conflicts_with = "wait")]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) bundle: BundleArgs,
+}
+
+/// A push of all documents at once.
+#[derive(Debug, Default, Args)]
+pub(crate) struct BundleArgs {
+    /// Push all of it at one moment, or nothing, as the documents of this bundle
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bundle: Option<String>,
+    /// Delete what the bundle has and the files have not
+    #[arg(long, requires = "bundle")]
+    pub(crate) prune: bool,
+    /// Take what belongs to another bundle
+    #[arg(long, requires = "bundle")]
+    pub(crate) force: bool,
+    /// Where the files are kept, to be shown with what is pushed
+    #[arg(long, requires = "bundle", value_name = "URL")]
+    pub(crate) source_repository: Option<String>,
+    /// The commit that they are of
+    #[arg(long, requires = "bundle", value_name = "COMMIT")]
+    pub(crate) source_commit: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
     #[command(flatten)]
     pub(crate) files: Files,
+    #[command(flatten)]
+    pub(crate) bundle: BundleArgs,
 }
 
 #[derive(Debug, Args)]

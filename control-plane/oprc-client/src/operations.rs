@@ -2,6 +2,7 @@
 //! be without the other.
 
 use oprc_models::{
+    bundle::Bundle,
     cluster::ClusterSpec,
     deployment::OClassDeployment,
     difference::Difference,
@@ -93,6 +94,17 @@ macro_rules! operations {
 }
 
 operations! {
+    /// Creates or replaces all that `documents` declare (a stream of YAML, or JSON), or nothing; with
+    /// `bundle`, as the documents of that bundle.
+    POST "/api/v1/apply" [
+        "bundle", "prune", "force", "dry_run", "strict", "source_repository", "source_commit"
+    ] = "apply" apply(; documents) -> serde_json::Value, about "apply";
+    /// What was pushed as bundles.
+    GET "/api/v1/bundles" ["name", "limit", "continue", "consistency"]
+        = "listBundles" list_bundles() -> Page<Bundle>, about "bundles";
+    /// What was pushed as the bundle `name`.
+    GET "/api/v1/bundles/{name}" ["consistency"]
+        = "getBundle" get_bundle(name) -> Bundle, about "bundle";
     /// The packages.
     GET "/api/v1/packages" ["name", "tag", "label", "limit", "continue", "consistency"]
         = "listPackages" list_packages() -> Page<Package>, about "packages";

@@ -44,7 +44,8 @@ async fn api() -> (Arc<MemoryStore>, Router) {
     let state = ApiState {
         store: store.clone(),
         cache,
-        freshness,
+        owner: "oprc-pm".into(),
+            freshness,
         now: Arc::new(|| Timestamp::UNIX_EPOCH),
         new_uid: Arc::new(move || uids.fetch_add(1, Ordering::Relaxed).to_string()),
         limits: Limits::default(),

@@ -1,7 +1,7 @@
 //! Documents as users see them: their own fields, and beside them `meta`, `status` and `warnings`.
 
 use http::{HeaderValue, StatusCode, header};
-use oprc_cp_storage::Revision;
+use oprc_cp_storage::{Revision, keys::Key};
 use oprc_models::{meta::Meta, problem::Violation};
 use serde::Serialize;
 
@@ -89,4 +89,15 @@ pub(crate) fn written(written: &Written, mut warnings: Vec<Violation>, path: &st
         headers.extend(HeaderValue::from_str(path).ok().map(|path| (header::LOCATION, path)));
     }
     Ok(response)
+}
+
+/// What kind of document is under `key`, and its name, as answers tell them.
+pub(crate) fn kind_and_name(key: &Key) -> (&'static str, &str) {
+    match key {
+        Key::Package(name) => ("Package", name.as_str()),
+        Key::Deployment(key) => ("Deployment", key.as_str()),
+        Key::Cluster(name) => ("Cluster", name.as_str()),
+        Key::Bundle(name) => ("Bundle", name.as_str()),
+        _ => ("", ""),
+    }
 }

@@ -48,6 +48,12 @@ pub type NewUid = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Limits {
     /// The largest body, in bytes.
     pub max_body_bytes: usize,
+    /// The largest body of a push of many documents, in bytes.
+    pub max_apply_bytes: usize,
+    /// The most documents of one push.
+    pub max_apply_documents: usize,
+    /// Pushes of many documents at once: each is taken into memory as a tree first.
+    pub max_pushes: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
     /// How long a request may take altogether.
@@ -73,6 +79,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_body_bytes: 1 << 20,
+            max_apply_bytes: 16 << 20,
+            max_apply_documents: 10_000,
+            max_pushes: 8,
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             max_writes: 512,
@@ -94,6 +103,8 @@ pub struct ApiState {
     pub cache: Arc<Cache>,
     /// Shows that the cache is fresh.
     pub freshness: Freshness,
+    /// Who we are towards CRMs, for what a dry run plans.
+    pub owner: Arc<str>,
     /// The time.
     pub now: Clock,
     /// Uids of documents, and correlation ids of requests that bring none.

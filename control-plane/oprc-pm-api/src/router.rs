@@ -14,8 +14,8 @@ use crate::{
     call::App,
     front::{Lanes, front},
     resources::{
-        clusters, deployments, packages, parts, probes, records, revisions, rollout, statuses,
-        watch,
+        apply, bundles, clusters, deployments, packages, parts, probes, records, revisions, rollout,
+        statuses, watch,
     },
 };
 
@@ -46,6 +46,9 @@ fn specs() -> Router<Arc<App>> {
             "/deployments/{key}",
             get(deployments::get).put(deployments::replace).delete(deployments::delete),
         )
+        .route("/apply", post(apply::apply))
+        .route("/bundles", get(bundles::list))
+        .route("/bundles/{name}", get(bundles::get))
         .route("/classes", get(parts::classes))
         .route("/functions", get(parts::functions))
 }

@@ -53,6 +53,7 @@ async fn register(
                 updated_at: now,
                 deletion_requested_at: None,
                 owner: None,
+                bundle: None,
                 correlation_id: None,
                 written_by: None,
                 source: None,

@@ -108,6 +108,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         store: Arc::clone(&stores.main),
         cache: Arc::clone(&cache),
         freshness,
+        owner: config.controllers.owner.as_str().into(),
         now: Arc::new(now),
         new_uid: Arc::new(new_uid),
         limits: limits(&config),
@@ -198,6 +199,7 @@ fn limits(config: &Config) -> Limits {
     let server = &config.server;
     Limits {
         max_body_bytes: server.max_body_bytes.count(),
+        max_apply_bytes: server.max_apply_bytes.count(),
         request_timeout: server.request_timeout_secs.secs(),
         max_writes: server.max_in_flight.count().min(defaults.max_writes),
         max_reads: server.max_in_flight.count(),

@@ -1,9 +1,10 @@
 //! The controllers: what closes the difference between desired and observed, forever.
 //!
-//! Three kinds, all alike inside — `triggers.rs` says which keys a change makes worth a look,
+//! Four kinds, all alike inside — `triggers.rs` says which keys a change makes worth a look,
 //! `reconcile.rs` reads, decides (in `oprc-planning`), acts and reports:
 //! - *package*: whether what a package depends on is there;
 //! - *deployment*: the planner, from specs to units and statuses;
+//! - *push*: finishing what pushes of several transactions left half-way;
 //! - *cluster*: one agent per cluster, from units to calls of its CRM, and from what the CRM says
 //!   to records.
 //!
@@ -17,6 +18,7 @@ mod context;
 mod deployment;
 mod error;
 mod package;
+mod push;
 mod queues;
 #[cfg(test)]
 mod tests;
@@ -27,8 +29,9 @@ use oprc_controller_runtime::{
     backoff::Backoff,
     controller::{Config, Controller, ReconcileError},
     queue::Priority,
-    shared::Name,
+    shared::{Name, Queue},
 };
+use oprc_models::names::PushId;
 use tokio_util::sync::CancellationToken;
 
 use self::{cluster::Fleet, deployment::Awaiting, queues::QueueFactory};
@@ -111,6 +114,7 @@ impl Controllers {
         let queues = QueueFactory::new(self.backoff, self.watchdog.clone(), seed);
         let packages = queues.queue(Name::new("package"));
         let deployments = queues.queue(Name::new("deployment"));
+        let pushes = queues.queue(Name::new("push"));
         let awaiting = Arc::new(Awaiting::default());
         let fleet =
             Fleet::new(context.clone(), self.settings.clone(), Arc::clone(&self.connect), queues);
@@ -118,6 +122,7 @@ impl Controllers {
         let subscription = {
             let (packages, deployments) = (packages.clone(), deployments.clone());
             let history_limit = context.history_limit;
+            let pushes = pushes.clone();
             let (fleet, awaiting) = (Arc::clone(&fleet), Arc::clone(&awaiting));
             context.cache.subscribe(Arc::new(move |changed, state| {
                 for name in package::keys(changed, state, history_limit) {
@@ -125,6 +130,9 @@ impl Controllers {
                 }
                 for key in deployment::keys(changed, state, &awaiting.lock(), history_limit) {
                     deployments.add(key, Priority::Change);
+                }
+                if let Some(id) = push::keys(changed, state) {
+                    pushes.add(id, Priority::Change);
                 }
                 fleet.trigger(changed);
             }))
@@ -141,6 +149,7 @@ impl Controllers {
                 deployments.add(key.clone(), Priority::Resync);
             }
         }
+        pushes_left(&context, &pushes);
         fleet.resync();
 
         let config = Config { concurrency: AT_ONCE, grace: GRACE, ..Config::default() };
@@ -149,13 +158,26 @@ impl Controllers {
             let context = of_packages.clone();
             async move { package::reconcile(&context, &name).await }
         });
+        let (of_pushes, begun) = (context.clone(), Arc::new(push::Begun::default()));
+        let pushes = Controller::new(pushes, config, move |id| {
+            let (context, begun) = (of_pushes.clone(), Arc::clone(&begun));
+            async move { push::reconcile(&context, &begun, &id).await }
+        });
         let deployments = Controller::new(deployments, config, move |key| {
             let (context, awaiting) = (context.clone(), Arc::clone(&awaiting));
             async move { deployment::reconcile(&context, &awaiting, &key).await }
         });
-        tokio::join!(packages.run(stop.clone()), deployments.run(stop.clone()), fleet.run(stop));
+        let (packages, deployments) = (packages.run(stop.clone()), deployments.run(stop.clone()));
+        tokio::join!(packages, deployments, pushes.run(stop.clone()), fleet.run(stop));
         drop(subscription);
         self.watchdog.clear();
+    }
+}
+
+/// Has a look at the pushes that are not done with.
+fn pushes_left(context: &Context, pushes: &Queue<PushId>) {
+    for id in context.cache.read().unfinished_pushes() {
+        pushes.add(id.clone(), Priority::Resync);
     }
 }
 

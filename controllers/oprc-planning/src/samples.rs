@@ -42,6 +42,7 @@ pub(crate) fn stored<T>(uid: &str, generation: u64, spec: T) -> Stored<T> {
         updated_at: Timestamp::UNIX_EPOCH,
         deletion_requested_at: None,
         owner: None,
+        bundle: None,
         correlation_id: None,
         written_by: None,
         source: None,

@@ -78,6 +78,7 @@ impl World {
         let state = ApiState {
             store: store.clone(),
             cache: Arc::clone(&cache),
+            owner: "oprc-pm".into(),
             freshness,
             now: Arc::new(|| Timestamp::UNIX_EPOCH),
             new_uid: Arc::new(move || format!("uid-{}", n_uids.fetch_add(1, Ordering::Relaxed))),

@@ -195,6 +195,7 @@ impl<'a> Driver<'a> {
                     updated_at: wall(0),
                     deletion_requested_at: None,
                     owner: None,
+                    bundle: None,
                     correlation_id: None,
                     written_by: None,
                     source: None,

@@ -25,6 +25,10 @@ settings! {
         ///
         /// Why 1 MiB: hundreds of classes fit, and a transaction stays below what etcd accepts.
         max_body_bytes: Within<1024, 1_048_576> = "OPRC_PM_SERVER_MAX_BODY_BYTES" or "1048576",
+        /// Largest body of a push of many documents, in bytes.
+        ///
+        /// Why 16 MiB: 5,000 documents of 3 KiB; what is read takes several times that of memory.
+        max_apply_bytes: Within<1024, 16_777_216> = "OPRC_PM_SERVER_MAX_APPLY_BYTES" or "16777216",
         /// Requests served at once; more are answered 429 with `Retry-After`.
         ///
         /// Why 1024: sixteen times what saturates the store, so that only a flood is refused.

@@ -15,6 +15,8 @@ fn keys_and_back() {
         "status/clusters/east",
         "package-revisions/shop/1",
         "deployment-revisions/shop.cart/18446744073709551615",
+        "bundles/shop-prod",
+        "pushes/6a6e2f",
         "leader/pm",
     ];
     for key in table {

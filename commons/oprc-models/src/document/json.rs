@@ -7,7 +7,7 @@ use std::{cell::RefCell, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{MAX_DEPTH, MAX_NODES, Node, duplicate_keys};
+use super::{MAX_DEPTH, Node, duplicate_keys};
 use crate::{
     pointer::{self, Step},
     problem::Violation,
@@ -19,9 +19,9 @@ use crate::{
 /// object that a user gives just this key is taken for the number that it spells.
 const NUMBER_KEY: &str = "$serde_json::private::Number";
 
-/// Reads exactly one JSON value.
-pub(super) fn read(text: &str) -> Result<Node, Vec<Violation>> {
-    let reading = RefCell::new(Reading::default());
+/// Reads exactly one JSON value, which holds at most `max_nodes`.
+pub(super) fn read(text: &str, max_nodes: usize) -> Result<Node, Vec<Violation>> {
+    let reading = RefCell::new(Reading { max_nodes, ..Reading::default() });
     let mut json = serde_json::Deserializer::from_str(text);
     let read = Seed { reading: &reading, depth: 0 }.deserialize(&mut json);
     let read = read.and_then(|node| json.end().map(|()| node));
@@ -42,6 +42,7 @@ pub(super) fn read(text: &str) -> Result<Node, Vec<Violation>> {
 struct Reading {
     path: Vec<Step>,
     n_nodes: usize,
+    max_nodes: usize,
     violations: Vec<Violation>,
 }
 
@@ -66,13 +67,13 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Node;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        let n_nodes = {
+        let (n_nodes, max_nodes) = {
             let mut reading = self.reading.borrow_mut();
             reading.n_nodes += 1;
-            reading.n_nodes
+            (reading.n_nodes, reading.max_nodes)
         };
-        if n_nodes > MAX_NODES {
-            return Err(D::Error::custom(format_args!("more than {MAX_NODES} values")));
+        if n_nodes > max_nodes {
+            return Err(D::Error::custom(format_args!("more than {max_nodes} values")));
         }
         if self.depth > MAX_DEPTH {
             return Err(D::Error::custom(format_args!("nested deeper than {MAX_DEPTH}")));

@@ -41,6 +41,10 @@ pub const MAX_STREAM_BYTES: usize = 16 << 20;
 /// is nothing but the smallest possible values; a valid one holds some 100,000 at most.
 pub const MAX_NODES: usize = 250_000;
 
+/// The most values of all documents of one push: 200 for each of 5,000. A value takes about a
+/// hundred bytes of memory until its document is read.
+pub const MAX_PUSHED_NODES: usize = 1_000_000;
+
 /// What the bytes of a document are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -106,6 +110,15 @@ pub enum PackageDocument {
 /// Why it is not such a text, with line and column, or with the pointer to a key that is there
 /// twice.
 pub fn documents(bytes: &[u8], format: Format) -> Result<Vec<Node>, Vec<Violation>> {
+    let max_nodes = match format {
+        Format::Json => MAX_NODES,
+        // Each document has its own limit.
+        Format::Yaml => usize::MAX,
+    };
+    read(bytes, format, max_nodes)
+}
+
+fn read(bytes: &[u8], format: Format, max_nodes: usize) -> Result<Vec<Node>, Vec<Violation>> {
     let refused = |message: String| vec![Violation::new("", message)];
     if bytes.len() > MAX_STREAM_BYTES {
         let n_bytes = bytes.len();
@@ -118,9 +131,43 @@ pub fn documents(bytes: &[u8], format: Format) -> Result<Vec<Node>, Vec<Violatio
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match format {
-        Format::Json => json::read(text).map(|node| vec![node]).map_err(capped),
-        Format::Yaml => yaml::read(text).map_err(capped),
+        Format::Json => json::read(text, max_nodes).map(|node| vec![node]).map_err(capped),
+        Format::Yaml => yaml::read(text, max_nodes).map_err(capped),
     }
+}
+
+/// Every document of a push of many: of a stream, a list, or the `items` of an object, and of any
+/// mixture of them, in the order in which they stand.
+///
+/// # Errors
+///
+/// As [`documents`]; also when there are more than `max_documents`, or more than
+/// [`MAX_PUSHED_NODES`] values in all of them.
+pub fn pushed(
+    bytes: &[u8],
+    format: Format,
+    max_documents: usize,
+) -> Result<Vec<Node>, Vec<Violation>> {
+    let mut flat = Vec::new();
+    for node in read(bytes, format, MAX_PUSHED_NODES)? {
+        match node {
+            Node::Sequence(elements) => flat.extend(elements),
+            Node::Mapping(mut entries) if shape::is_list(&entries) => {
+                entries.retain(|(key, _)| key == "items");
+                for (_, items) in entries {
+                    if let Node::Sequence(elements) = items {
+                        flat.extend(elements);
+                    }
+                }
+            }
+            node @ (Node::Null | Node::Scalar(_) | Node::Mapping(_)) => flat.push(node),
+        }
+    }
+    if flat.len() > max_documents {
+        let message = format!("{} documents: want at most {max_documents}", flat.len());
+        return Err(vec![Violation::new("", message)]);
+    }
+    Ok(flat)
 }
 
 /// The one document in `bytes`.

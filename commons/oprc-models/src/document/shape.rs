@@ -50,6 +50,16 @@ pub fn kind(node: &Node) -> Option<Kind> {
     }
 }
 
+/// Whether a mapping of `entries` is but a list of documents, as `kubectl` writes one.
+pub(super) fn is_list(entries: &[(String, Node)]) -> bool {
+    let has = |name: &str| entries.iter().any(|(key, node)| key == name && !node.is_null());
+    let items = entries.iter().find(|(key, _)| key == "items");
+    items.is_some_and(|(_, items)| matches!(items, Node::Sequence(_)))
+        && !has("name")
+        && !has("key")
+        && !has("class_key")
+}
+
 /// A document that is a list of deployments. The rest of a package's fields say nothing here.
 #[derive(Deserialize)]
 pub(super) struct Deployments {

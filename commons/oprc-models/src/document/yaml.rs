@@ -23,10 +23,11 @@ const MAX_EXPANDED_NODES: usize = 50_000;
 /// The most bytes of text that all aliases of a stream may stand for.
 const MAX_EXPANDED_BYTES: usize = 1 << 20;
 
-/// Reads every document of a stream; documents without content are left out.
-pub(super) fn read(text: &str) -> Result<Vec<Node>, Vec<Violation>> {
+/// Reads every document of a stream; documents without content are left out. All of them together
+/// hold at most `max_nodes`, and each of them no more than [`MAX_NODES`].
+pub(super) fn read(text: &str, max_nodes: usize) -> Result<Vec<Node>, Vec<Violation>> {
     refuse_control_characters(text).map_err(|violation| vec![violation])?;
-    let mut builder = Builder::default();
+    let mut builder = Builder { max_nodes, ..Builder::default() };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let taken = match event {
@@ -115,6 +116,8 @@ struct Builder {
     open: Vec<Open>,
     anchors: BTreeMap<usize, Anchored>,
     n_nodes: usize,
+    n_all_nodes: usize,
+    max_nodes: usize,
     expanded: Size,
     violations: Vec<Violation>,
 }
@@ -178,6 +181,10 @@ impl Builder {
         self.n_nodes += 1;
         if self.n_nodes > MAX_NODES {
             return Err(format!("more than {MAX_NODES} values in one document"));
+        }
+        self.n_all_nodes += 1;
+        if self.n_all_nodes > self.max_nodes {
+            return Err(format!("more than {} values", self.max_nodes));
         }
         if anchor > 0 {
             let size = Size::of(&node);

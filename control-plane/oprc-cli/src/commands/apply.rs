@@ -1,7 +1,8 @@
 //! `oprc apply`: creates or replaces what files declare.
 //!
 //! Every document is sent, whatever becomes of the others: they are declarations, and come in any
-//! order. Only a server that is not there ends it.
+//! order. Only a server that is not there ends it. With `--bundle` it is one push, all of it or
+//! nothing (`bundle.rs`).
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use oprc_models::problem::Violation;
 use serde_json::Value;
 
 use super::{
+    bundle,
     compare::{self, compare, generation, owned, read},
     follow::{Followed, follow},
 };
@@ -29,6 +31,15 @@ pub(crate) async fn run(
 ) -> Result<(), Error> {
     let documents = documents::load(&args.files, io.input)?;
     let client = client()?;
+    if args.bundle.bundle.is_some() {
+        let push = bundle::Push {
+            documents: &documents,
+            bundle: &args.bundle,
+            is_strict: args.files.strict,
+            is_dry_run: args.dry_run,
+        };
+        return bundle::apply(&client, push, args.wait.then_some(args.timeout), io).await;
+    }
     if args.dry_run {
         return dry_run(&client, &documents, io).await;
     }

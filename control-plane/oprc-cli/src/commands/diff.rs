@@ -3,11 +3,14 @@
 use oprc_client::Client;
 use similar::TextDiff;
 
-use super::compare::{Compared, compare};
+use super::{
+    bundle,
+    compare::{Compared, compare},
+};
 use crate::{
     Io,
     args::Diff,
-    documents,
+    documents::{self, Document},
     error::Error,
     output::yaml,
     term::{Colour, Out, plain},
@@ -30,7 +33,40 @@ pub(crate) async fn run(
             show(&compared, ["server", "pushed"], &mut io.out)?;
         }
     }
+    is_different |= beyond(args, &client, &documents, io).await?;
     if is_different { Err(Error::Different) } else { Ok(()) }
+}
+
+/// Shows what the server knows beyond the documents: what would be pruned, and what clusters would
+/// do. Answers whether anything would change.
+async fn beyond(
+    args: &Diff,
+    client: &Client,
+    documents: &[Document],
+    io: &mut Io<'_>,
+) -> Result<bool, Error> {
+    let push = bundle::Push {
+        documents,
+        bundle: &args.bundle,
+        is_strict: args.files.strict,
+        is_dry_run: true,
+    };
+    let told = match bundle::push(client, push).await {
+        Ok(told) => told,
+        // An older server, which cannot tell.
+        Err(Error::Server(error))
+            if args.bundle.bundle.is_none()
+                && error.problem().is_some_and(|problem| matches!(problem.status, 404 | 405)) =>
+        {
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
+    };
+    for subject in told.pruned() {
+        io.out.line(&io.out.paint(Colour::Red, &format!("pruned: {subject}")));
+    }
+    told.tell_clusters(&mut io.out);
+    Ok(told.is_different())
 }
 
 /// Shows the difference between what the two `sides` have.

@@ -66,6 +66,50 @@ async fn sends_what_was_written() {
 }
 
 #[tokio::test]
+async fn a_bundle_is_one_push() {
+    let bench = Bench::new().await;
+    bench.file("a-cart.yaml", CART);
+    bench.file("b-shop.yml", SHOP);
+    let answer = json!({
+        "bundle": {"name": "prod"},
+        "items": [
+            {"kind": "Package", "name": "shop", "outcome": "replaced", "generation": 2, "at": "/0"},
+            {"kind": "Deployment", "name": "shop.cart", "outcome": "created", "generation": 1,
+                "at": "/1"},
+            {"kind": "Deployment", "name": "old", "outcome": "deleted", "generation": 3},
+        ],
+        "warnings": [{"pointer": "/1/target_envs/0", "message": "there is no cluster east yet"}],
+        "clusters": {"east": {"created": ["shop.cart"], "replaced": [], "removed": ["old"]}},
+    });
+    bench.server.answer("POST apply", 200, answer.clone());
+    let ran = bench.run("apply -f {} --bundle prod --prune --source-commit abc").await;
+    let want = "package/shop configured\ndeployment/shop.cart created\ndeployment/old deleted (pruned)\n";
+    assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, want), "{}", ran.err);
+    assert!(ran.err.contains("a-cart.yaml: /target_envs/0: there is no cluster east yet"), "{}", ran.err);
+    let sent = bench.server.requests("POST");
+    assert_eq!(sent, ["POST apply?bundle=prod&source_commit=abc&prune=true"]);
+    assert!(bench.server.requests("PUT").is_empty());
+
+    bench.server.answer("POST apply", 200, answer);
+    let ran = bench.run("diff -f {} --bundle prod --prune").await;
+    assert_eq!(ran.code, exit::FAILED, "{}", ran.err);
+    for line in [
+        "pruned: deployment/old\n",
+        "cluster east: created: shop.cart\ncluster east: removed: old\n",
+    ] {
+        assert!(ran.out.contains(line), "{}", ran.out);
+    }
+    let refused = json!({"status": 409, "title": "Conflict", "code": "owned_by_other",
+        "detail": "a document that is declared here belongs to someone else",
+        "errors": [{"pointer": "/0/name", "message": "the package shop belongs to the bundle x"}]});
+    bench.server.answer("POST apply", 409, refused);
+    let ran = bench.run("apply -f {} --bundle prod").await;
+    assert_eq!(ran.code, exit::FAILED);
+    assert!(ran.err.contains("the package shop belongs to the bundle x"), "{}", ran.err);
+    assert_eq!(bench.run("apply -f {} --prune").await.code, exit::USAGE);
+}
+
+#[tokio::test]
 async fn splits_lists_of_deployments() {
     let bench = Bench::new().await;
     bench.file(

@@ -1,5 +1,7 @@
 //! The handlers, a file for each resource, and what they share.
 
+pub(crate) mod apply;
+pub(crate) mod bundles;
 pub(crate) mod clusters;
 pub(crate) mod deployments;
 pub(crate) mod packages;

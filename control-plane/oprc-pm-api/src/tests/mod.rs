@@ -1,5 +1,6 @@
 //! Tests over the store in memory and a real cache, through the router.
 
+mod applying;
 mod deleting;
 mod faults;
 mod history;
@@ -8,5 +9,6 @@ mod inline;
 mod lists;
 mod observed;
 mod specs;
+mod staging;
 mod watching;
 mod world;

@@ -40,11 +40,15 @@ pub(super) enum Fault {
 /// The store in memory, with faults.
 #[derive(Default)]
 pub(super) struct FaultyStore {
-    pub(super) memory: MemoryStore,
+    pub(super) memory: Arc<MemoryStore>,
     pub(super) fault: Mutex<Option<Fault>>,
     pub(super) is_lost: AtomicBool,
     pub(super) n_txns: AtomicU64,
     n_calls: AtomicU64,
+    /// Counted down with each transaction: the fault strikes the one that finds zero.
+    pub(super) fault_in: AtomicU64,
+    /// Whether the fault is the end of the process: it is cut off from then on.
+    pub(super) is_fatal: AtomicBool,
     /// Ends the watches.
     pub(super) watch_ends: Arc<Notify>,
 }
@@ -86,7 +90,12 @@ impl Store for FaultyStore {
     async fn txn(&self, txn: Txn) -> Result<Revision, Error> {
         self.reach()?;
         self.n_txns.fetch_add(1, Ordering::SeqCst);
-        let fault = self.fault.lock().take();
+        let is_due = self.fault_in.load(Ordering::SeqCst) == 0;
+        self.fault_in.fetch_sub(u64::from(!is_due), Ordering::SeqCst);
+        let fault = if is_due { self.fault.lock().take() } else { None };
+        if fault.is_some() && self.is_fatal.load(Ordering::SeqCst) {
+            self.is_lost.store(true, Ordering::SeqCst);
+        }
         match fault {
             Some(Fault::Lost) => Err(lost()),
             Some(Fault::Full) => Err(Error::Full { source: "quota".into() }),
@@ -111,14 +120,17 @@ impl Store for FaultyStore {
     }
 
     async fn grant_lease(&self, ttl_secs: u32) -> Result<LeaseId, Error> {
+        self.reach()?;
         self.memory.grant_lease(ttl_secs).await
     }
 
     async fn keep_alive(&self, lease: LeaseId) -> Result<(), Error> {
+        self.reach()?;
         self.memory.keep_alive(lease).await
     }
 
     async fn revoke_lease(&self, lease: LeaseId) -> Result<(), Error> {
+        self.reach()?;
         self.memory.revoke_lease(lease).await
     }
 }
@@ -229,6 +241,7 @@ impl World {
         let state = ApiState {
             store: store.clone(),
             cache: Arc::clone(&cache),
+            owner: "oprc-pm".into(),
             freshness,
             now: Arc::new(|| {
                 Timestamp::from_second(SECONDS.fetch_add(1, Ordering::SeqCst)).unwrap()

@@ -186,7 +186,18 @@ impl<'p> Decision<'p> {
         }
     }
 
-    fn writes_something(&self) -> bool {
+    /// The keys of the documents that it writes or rests on.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
+        let principal = match &self.principal {
+            Principal::Written(draft) => &draft.key,
+            Principal::Kept(document) | Principal::Removed(document) => &document.key,
+        };
+        let others = self.others.iter().map(|draft| draft.key.clone());
+        let checked = self.checks.iter().filter_map(|check| check.key.parse().ok());
+        [principal.clone()].into_iter().chain(others).chain(checked)
+    }
+
+    pub(super) fn writes_something(&self) -> bool {
         !matches!(self.principal, Principal::Kept(_))
             || !self.others.is_empty()
             || !self.removals.is_empty()
@@ -261,6 +272,11 @@ impl<T> Step<T> {
         }
     }
 
+    /// What the system keeps beside what is stored.
+    pub(super) fn meta(&self) -> Option<&Meta> {
+        self.entry().map(|entry| &entry.value.meta)
+    }
+
     /// Who owns what is stored.
     pub(super) fn owner(&self) -> Option<&PackageName> {
         self.entry().and_then(|entry| entry.value.meta.owner.as_ref())
@@ -286,7 +302,11 @@ impl<T> Step<T> {
     where
         Former: From<Arc<Stored<T>>>,
     {
-        let former = self.entry().map(|entry| Former::from(Arc::clone(&entry.value)));
+        let former = match self {
+            Self::Recreate(entry) | Self::Replace(entry) => Some(Arc::clone(&entry.value).into()),
+            // It stays of its generation.
+            Self::Create | Self::Keep(_) => None,
+        };
         let (precondition, meta) = match self {
             Self::Create => (Precondition::Absent, first_meta(owner, stamp)),
             Self::Recreate(entry) => {
@@ -294,9 +314,13 @@ impl<T> Step<T> {
                 let meta = Meta { generation, ..first_meta(owner, stamp) };
                 (Precondition::At(entry.revision), meta)
             }
-            Self::Replace(entry) | Self::Keep(entry) => {
+            Self::Replace(entry) => {
                 let meta = next_meta(&entry.value.meta, stamp);
                 (Precondition::At(entry.revision), Meta { owner, ..meta })
+            }
+            // Written for what the system keeps: the spec is the same, so the generation is too.
+            Self::Keep(entry) => {
+                (Precondition::At(entry.revision), Meta { owner, ..entry.value.meta.clone() })
             }
         };
         Draft { key, precondition, meta: by.stamped(meta), spec, former }
@@ -311,6 +335,7 @@ fn first_meta(owner: Option<PackageName>, stamp: &Stamp<'_>) -> Meta {
         updated_at: stamp.now,
         deletion_requested_at: None,
         owner,
+        bundle: None,
         correlation_id: None,
         written_by: None,
         source: None,

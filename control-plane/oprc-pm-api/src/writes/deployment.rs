@@ -29,23 +29,29 @@ pub(super) fn put<'p>(
     let key = Key::Deployment(deployment.key.clone());
     let step = Step::of(&key, view.deployment(&deployment.key), deployment)?;
     step.permit(&key, push)?;
+    view.scope.permit_deployment(&deployment.key, step.meta())?;
 
-    let package = view.package(&deployment.package_name);
+    let package = view.package_after(&deployment.package_name);
     let outcome = step.outcome();
     let spec = Spec::Deployment(deployment);
     let mut decision = match step {
-        Step::Keep(entry) => Decision::new(outcome, kept(key, &entry)),
-        step @ Step::Replace(_) => {
-            let owner = step.owner().cloned();
-            let draft = step.draft(key, spec, owner, push.by, stamp);
+        Step::Keep(entry) if !view.scope.claims(&entry.value.meta) => {
+            Decision::new(outcome, kept(key, &entry))
+        }
+        step @ (Step::Keep(_) | Step::Replace(_)) => {
+            // What is pushed with its bundle belongs to that, and no longer to a package.
+            let owner = step.owner().filter(|_| !view.scope.is_bundle()).cloned();
+            let draft = view.scope.claimed(step.draft(key, spec, owner, push.by, stamp));
             Decision::new(outcome, Principal::Written(draft))
         }
         step @ (Step::Create | Step::Recreate(_)) => {
             let owner = declared_by(&package, deployment);
-            let draft = step.draft(key, spec, owner, push.by, stamp);
+            let owner = view.scope.permit_declared(&deployment.key, owner)?;
+            let draft = view.scope.claimed(step.draft(key, spec, owner, push.by, stamp));
             let mut decision = Decision::new(outcome, Principal::Written(draft));
             if let Found::Present(entry) = &package
                 && !entry.value.spec.deployments.is_empty()
+                && !view.scope.has_package(&deployment.package_name)
             {
                 // Whether it declares this one decides who owns it.
                 let package_key = Key::Package(deployment.package_name.clone());

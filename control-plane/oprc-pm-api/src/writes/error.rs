@@ -22,8 +22,8 @@ pub enum Error {
         /// The generation that is there.
         generation: u64,
     },
-    /// Inline deployments under keys that are not this package's.
-    #[error("a deployment that is declared here belongs to someone else")]
+    /// Documents that belong to another package or another bundle.
+    #[error("a document that is declared here belongs to someone else")]
     Owned {
         /// Which, and whose.
         violations: Vec<Violation>,

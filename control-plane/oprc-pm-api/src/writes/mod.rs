@@ -12,10 +12,11 @@
 //!   costs one transaction and no read;
 //! - what a document merely refers to is not checked: it may come and go at any time, and the
 //!   controllers say in the status what resolves;
-//! - an unreadable value is never overwritten;
+//! - an unreadable value is never overwritten, nor one with an intent of a push that is undecided;
 //! - time and uids come from the caller, so one seed gives one history.
 
 mod archive;
+mod bundle;
 mod cluster;
 mod decision;
 mod deployment;
@@ -47,10 +48,15 @@ use oprc_models::{
 
 use self::{
     archive::Archived,
+    bundle::Scope,
     decision::{Decision, Principal, Stamp},
-    view::{Seen, View},
+    view::{Seen, StoredAt, View},
 };
 pub use self::{
+    bundle::{
+        Applied, BundlePush, BundleWritten, ClusterChanges, Document, DocumentSpec, Effects,
+        Preview, Touched,
+    },
     decision::{Conditions, Outcome, Provenance, Push, Removal, Tags, Verb},
     error::Error,
     package::Dependants,
@@ -299,7 +305,7 @@ impl Writes {
             }
             let stamp = Stamp { now: (self.now)(), new_uid: &*self.new_uid };
             let decided = self.decided(&seen, |view| decide(view, &stamp));
-            let (decisions, archived) = match decided {
+            let (decisions, archived, stored_at) = match decided {
                 Ok(decided) if decision::may_land(&decided.0, is_fresh) => decided,
                 settled if is_fresh => return kept(settled?.0),
                 Ok(_) | Err(_) => {
@@ -309,6 +315,7 @@ impl Writes {
             };
             let (mut txn, texts) = transaction(&decisions)?;
             let early = archive::join(&mut txn, &archived)?;
+            let (early, txn) = stored_at.of_all(early, txn);
             match self.land(early, txn).await {
                 Ok(revision) => return Ok(written(decisions, texts, revision)),
                 Err(StoreError::Conflict { keys }) => {
@@ -323,24 +330,30 @@ impl Writes {
                     seen.read(&*self.store, &keys).await?;
                     is_fresh = false;
                     wants_fresh = begins_fresh;
+                    if !seen.undecided.is_empty() {
+                        self.until_decided(&seen.undecided, Some(key)).await?;
+                        wants_fresh = true;
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// What `decide` makes of the newest state that is known, and what is to be archived for it.
+    /// What `decide` makes of the newest state that is known, what is to be archived for it, and
+    /// where what it saw is stored.
     fn decided<'p>(
         &self,
         seen: &Seen,
         decide: impl FnOnce(&View<'_>) -> Result<Vec<Decision<'p>>, Error>,
-    ) -> Result<(Vec<Decision<'p>>, Vec<Archived>), Error> {
+    ) -> Result<(Vec<Decision<'p>>, Vec<Archived>, StoredAt), Error> {
         let state = self.cache.read();
-        let view = View::new(&state, seen);
+        let view = View::new(&state, seen, Scope::alone());
         let decisions = decide(&view)?;
         let is_kept = self.max_revisions > 0;
         let archived = if is_kept { archive::of(&decisions, &view) } else { Vec::new() };
-        Ok((decisions, archived))
+        let (stored_at, _) = view::intents(&state, seen, &decisions);
+        Ok((decisions, archived, stored_at))
     }
 
     /// Carries out `txn`, and before it those that are to land first.
@@ -430,4 +443,5 @@ pub(crate) fn describe_metrics() {
         "oprc_pm_write_conflicts_total",
         "Transactions of the API that failed because someone else wrote first"
     );
+    bundle::describe_metrics();
 }

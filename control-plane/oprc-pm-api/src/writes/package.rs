@@ -53,13 +53,17 @@ pub(super) fn put<'p>(
     };
     let step = Step::of(&key, found, package)?;
     step.permit(&key, push)?;
-    refuse_cycles(view, package)?;
+    view.scope.permit_package(&package.name, step.meta())?;
+    if !view.scope.has_package(&package.name) {
+        refuse_cycles(view, package)?;
+    }
 
     let outcome = step.outcome();
     let principal = match step {
-        Step::Keep(entry) => kept(key, &entry),
-        step @ (Step::Create | Step::Recreate(_) | Step::Replace(_)) => {
-            Principal::Written(step.draft(key, Spec::Package(package), None, push.by, stamp))
+        Step::Keep(entry) if !view.scope.claims(&entry.value.meta) => kept(key, &entry),
+        step => {
+            let draft = step.draft(key, Spec::Package(package), None, push.by, stamp);
+            Principal::Written(view.scope.claimed(draft))
         }
     };
     let mut decision = Decision::new(outcome, principal);
@@ -96,19 +100,24 @@ fn declare<'p>(
     for (index, declared) in package.deployments.iter().enumerate() {
         let key = Key::Deployment(declared.key.clone());
         let found = view.deployment(&declared.key);
-        if let Some(owner) = foreign_owner(&found, &package.name) {
+        if let Some(owner) = foreign_owner(view, &found, &package.name) {
             let message = format!("the deployment {} belongs to {owner}", declared.key);
             others_own.push(Violation::new(format!("/deployments/{index}/key"), message));
             continue;
         }
         let is_declared_as_before = last.get(&declared.key) == Some(&declared);
+        let is_owned = |step: &Step<OClassDeployment>| step.owner() == Some(&package.name);
         match Step::of(&key, found.clone(), declared)? {
-            Step::Replace(_) if is_declared_as_before => decision.also_check(&key, &found),
-            Step::Keep(_) => decision.also_check(&key, &found),
-            step @ (Step::Create | Step::Recreate(_) | Step::Replace(_)) => {
+            step @ Step::Replace(_) if is_declared_as_before && is_owned(&step) => {
+                decision.also_check(&key, &found);
+            }
+            step @ Step::Keep(_) if is_owned(&step) => decision.also_check(&key, &found),
+            step => {
                 let owner = Some(package.name.clone());
                 let spec = Spec::Deployment(declared);
-                decision.others.push(step.draft(key, spec, owner, push.by, stamp));
+                let mut draft = step.draft(key, spec, owner, push.by, stamp);
+                draft.meta.bundle = None;
+                decision.others.push(draft);
             }
         }
     }
@@ -116,11 +125,16 @@ fn declare<'p>(
 }
 
 /// Who else a live deployment belongs to. One that is being deleted can be taken over.
-fn foreign_owner(found: &Found<OClassDeployment>, package: &PackageName) -> Option<String> {
+fn foreign_owner(
+    view: &View<'_>,
+    found: &Found<OClassDeployment>,
+    package: &PackageName,
+) -> Option<String> {
     let Found::Present(entry) = found else { return None };
     match &entry.value.meta.owner {
         _ if entry.value.meta.is_deleting() => None,
         Some(owner) if owner == package => None,
+        _ if view.scope.may_move(&entry.value.meta) => None,
         Some(owner) => Some(format!("the package {owner}")),
         None => Some("nobody: it was created by itself, not by a package".to_owned()),
     }
@@ -140,7 +154,7 @@ fn release<'p>(
         view.state.owned_by_package(&package.name).iter().collect();
     // Also what the cache may not show yet.
     released.extend(before.iter().flat_map(|e| e.value.spec.deployments.iter().map(|d| &d.key)));
-    for key in released.difference(&declared) {
+    for key in released.difference(&declared).filter(|key| !view.scope.has_deployment(key)) {
         let found = view.deployment(key);
         match &found {
             Found::Present(entry)
@@ -156,7 +170,7 @@ fn release<'p>(
     }
 }
 
-fn marked_deployment<'p>(
+pub(super) fn marked_deployment<'p>(
     key: &DeploymentKey,
     entry: &Entry<Stored<OClassDeployment>>,
     by: Provenance<'_>,
@@ -171,7 +185,7 @@ fn marked_deployment<'p>(
     }
 }
 
-fn marked_package<'p>(
+pub(super) fn marked_package<'p>(
     name: &PackageName,
     entry: &Entry<Stored<OPackage>>,
     by: Provenance<'_>,
@@ -278,7 +292,7 @@ fn refuse_dependants(view: &View<'_>, name: &PackageName) -> Result<(), Error> {
     Err(Error::HasDependants { key: Key::Package(name.clone()).to_string(), dependants })
 }
 
-fn live_deployment(
+pub(super) fn live_deployment(
     view: &View<'_>,
     key: &DeploymentKey,
 ) -> Option<Entry<Stored<OClassDeployment>>> {
@@ -288,7 +302,7 @@ fn live_deployment(
     }
 }
 
-fn live_package(view: &View<'_>, name: &PackageName) -> Option<Entry<Stored<OPackage>>> {
+pub(super) fn live_package(view: &View<'_>, name: &PackageName) -> Option<Entry<Stored<OPackage>>> {
     match view.package(name) {
         Found::Present(entry) if !entry.value.meta.is_deleting() => Some(entry),
         Found::Absent | Found::Present(_) | Found::Unreadable(_) => None,

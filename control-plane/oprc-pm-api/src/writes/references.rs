@@ -16,7 +16,7 @@ pub(super) fn of_package(view: &View<'_>, package: &OPackage) -> Vec<Violation> 
     let mut warnings = Vec::new();
     for (index, dependency) in package::dependencies(package) {
         let pointer = format!("/dependencies/{index}");
-        match view.package(&dependency.name) {
+        match view.package_after(&dependency.name) {
             Found::Present(entry) if entry.value.meta.is_deleting() => {
                 let message = format!("the package {} is being deleted", dependency.name);
                 warnings.push(Violation::new(pointer, message));

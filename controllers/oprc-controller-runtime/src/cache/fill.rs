@@ -174,7 +174,7 @@ async fn list(cache: &Cache, mut at: Option<Revision>) -> Result<State, Error> {
 fn apply(cache: &Cache, state: &mut State, batch: WatchBatch) -> Vec<Changed> {
     let mut changes: Vec<Changed> = Vec::with_capacity(batch.changes.len());
     let mut capture = Capture::default();
-    changes.extend(batch.changes.into_iter().filter_map(|change| capture.apply(state, change)));
+    changes.extend(batch.changes.into_iter().flat_map(|change| capture.apply(state, change)));
     state.revision = batch.revision;
     cache.feed.extend(capture.finish(state), batch.revision);
     changes

@@ -5,6 +5,7 @@
 
 mod archive;
 mod differences;
+mod intents;
 mod versions;
 
 use std::{
@@ -15,26 +16,30 @@ use std::{
 use bytes::Bytes;
 use oprc_cp_storage::{Change, KeyValue, Revision, keys::Key};
 use oprc_models::{
+    bundle::Bundle,
     cluster::{ClusterSpec, ClusterStatus},
     dependency::Dependency,
     deployment::OClassDeployment,
-    meta::Stored,
-    names::{ClusterName, DeploymentKey, PackageName, UnitId},
+    meta::{Meta, Stored},
+    names::{BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
     package::OPackage,
+    push::PushRecord,
     record::StoredRecord,
     status::{DeploymentStatus, PackageStatus},
     unit::StoredUnit,
 };
 
-pub use self::archive::Archive;
 pub(super) use self::versions::{Differences, Part};
+pub use self::{archive::Archive, intents::Intent};
 
 /// One object and the revision of its last write, which a compare-and-swap needs.
 #[derive(Debug)]
 pub struct Entry<T> {
     /// The object.
     pub value: Arc<T>,
-    /// The revision of its last write.
+    /// The revision at which it became what it is: that of its last write. Of a document with an
+    /// intent it is another than its key's ([`State::revision_in_store`]), so that a write by
+    /// whoever does not know of intents conflicts.
     pub revision: Revision,
 }
 
@@ -90,6 +95,10 @@ pub enum Changed {
     PackageRevision(PackageName),
     /// What a deployment was.
     DeploymentRevision(DeploymentKey),
+    /// A bundle.
+    Bundle(BundleName),
+    /// A push. The documents that it changes are told beside it.
+    Push(PushId),
     /// An election.
     Leader(String),
 }
@@ -118,6 +127,10 @@ pub struct State {
     pub package_revisions: Archive<PackageName>,
     /// What deployments were; as of packages.
     pub deployment_revisions: Archive<DeploymentKey>,
+    /// Bundles.
+    pub bundles: BTreeMap<BundleName, Entry<Bundle>>,
+    /// Pushes of several transactions that are not done with.
+    pub pushes: BTreeMap<PushId, Entry<PushRecord>>,
     /// The elections that have a leader: who it is, as it wrote itself down.
     pub leaders: BTreeMap<String, Bytes>,
     /// Keys whose value cannot be read, and why. They are there: nothing may be concluded from
@@ -132,6 +145,8 @@ pub struct State {
     deployments_of_package: BTreeMap<PackageName, BTreeSet<DeploymentKey>>,
     owned_by_package: BTreeMap<PackageName, BTreeSet<DeploymentKey>>,
     dependants_of_package: BTreeMap<PackageName, BTreeSet<PackageName>>,
+    owned_by_bundle: BTreeMap<BundleName, BTreeSet<Key>>,
+    intents: intents::Intents,
 }
 
 /// An empty set, for look-ups that find nothing.
@@ -208,6 +223,12 @@ impl State {
         self.owned_by_package.get(package).unwrap_or(none())
     }
 
+    /// The documents that belong to `bundle`.
+    #[must_use]
+    pub fn owned_by_bundle(&self, bundle: &BundleName) -> &BTreeSet<Key> {
+        self.owned_by_bundle.get(bundle).unwrap_or(none())
+    }
+
     /// The packages that name `package` among their dependencies.
     #[must_use]
     pub fn dependants_of_package(&self, package: &PackageName) -> &BTreeSet<PackageName> {
@@ -232,26 +253,37 @@ impl State {
         self.len() == 0
     }
 
-    /// Takes one change; answers what changed, or `None` for a key of no known family.
-    pub(super) fn apply(&mut self, change: Change) -> Option<Changed> {
-        let (key, stored): (Key, _) = match change {
-            Change::Put(stored) => (stored.key.parse().ok()?, Some(stored)),
-            Change::Delete { key, .. } => (key.parse().ok()?, None),
+    /// Takes one change; answers what changed: nothing for a key of no known family.
+    pub(super) fn apply(&mut self, change: Change) -> Vec<Changed> {
+        let (key, stored) = match change {
+            Change::Put(stored) => (stored.key.parse(), Some(stored)),
+            Change::Delete { key, .. } => (key.parse(), None),
         };
-        Some(self.take(key, stored))
+        key.map(|key| self.take(key, stored)).unwrap_or_default()
     }
 
-    /// Takes what is `stored` under `key` now; answers what changed.
-    pub(super) fn take(&mut self, key: Key, stored: Option<KeyValue>) -> Changed {
+    /// Takes what is `stored` under `key` now; answers what changed, of a push also the documents
+    /// that are another thing by it.
+    #[expect(clippy::needless_pass_by_value, reason = "it is what is kept")]
+    pub(super) fn take(&mut self, key: Key, stored: Option<KeyValue>) -> Vec<Changed> {
+        let changed = self.put(&key, stored.as_ref());
+        match &key {
+            Key::Push(push) => [changed].into_iter().chain(self.settle(push)).collect(),
+            _ => vec![changed],
+        }
+    }
+
+    /// Takes what is stored under `key`, or that nothing is.
+    fn put(&mut self, key: &Key, stored: Option<&KeyValue>) -> Changed {
         let mut flaw = None;
-        let changed = self.set(&key, stored.as_ref(), &mut flaw);
+        let changed = self.set(key, stored, &mut flaw);
         match flaw {
             Some(reason) => {
                 tracing::error!(key = %key, error = reason, "stored value cannot be read; left alone");
-                self.unreadable.insert(key, reason);
+                self.unreadable.insert(key.clone(), reason);
             }
             None => {
-                self.unreadable.remove(&key);
+                self.unreadable.remove(key);
             }
         }
         changed
@@ -261,8 +293,14 @@ impl State {
     /// read (`flaw` then says why), since what it was is no longer what is stored.
     fn set(&mut self, key: &Key, stored: Option<&KeyValue>, flaw: &mut Option<String>) -> Changed {
         match key {
-            Key::Package(name) => self.set_package(name, decode(stored, flaw)),
-            Key::Deployment(name) => self.set_deployment(name, decode(stored, flaw)),
+            Key::Package(name) => {
+                let shown = self.shown(key, stored, flaw);
+                self.set_package(name, shown)
+            }
+            Key::Deployment(name) => {
+                let shown = self.shown(key, stored, flaw);
+                self.set_deployment(name, shown)
+            }
             Key::Unit(cluster, deployment) => {
                 self.set_unit(cluster, deployment, read(stored, flaw, PackedUnit::new))
             }
@@ -291,6 +329,14 @@ impl State {
                 archive::set(&mut self.deployment_revisions, key, *generation, stored);
                 Changed::DeploymentRevision(key.clone())
             }
+            Key::Bundle(name) => {
+                set(&mut self.bundles, name, decode(stored, flaw));
+                Changed::Bundle(name.clone())
+            }
+            Key::Push(id) => {
+                set(&mut self.pushes, id, decode(stored, flaw));
+                Changed::Push(id.clone())
+            }
             Key::Leader(election) => {
                 let _ = match stored {
                     Some(stored) => self.leaders.insert(election.clone(), stored.value.clone()),
@@ -308,8 +354,10 @@ impl State {
                 remove_from(&mut self.dependants_of_package, &dependency, name);
                 neighbours.insert(dependency);
             }
+            self.disown(&old.value.meta, &Key::Package(name.clone()));
         }
         if let Some(new) = self.packages.get(name) {
+            own(&mut self.owned_by_bundle, &new.value.meta, Key::Package(name.clone()));
             for dependency in dependencies(&new.value.spec) {
                 let dependants = self.dependants_of_package.entry(dependency.clone()).or_default();
                 dependants.insert(name.clone());
@@ -332,8 +380,10 @@ impl State {
                 remove_from(&mut self.owned_by_package, owner, key);
             }
             packages.insert(package.clone());
+            self.disown(&old.value.meta, &Key::Deployment(key.clone()));
         }
         if let Some(new) = self.deployments.get(key) {
+            own(&mut self.owned_by_bundle, &new.value.meta, Key::Deployment(key.clone()));
             let package = &new.value.spec.package_name;
             self.deployments_of_package.entry(package.clone()).or_default().insert(key.clone());
             if let Some(owner) = &new.value.meta.owner {
@@ -342,6 +392,12 @@ impl State {
             packages.insert(package.clone());
         }
         Changed::Deployment(key.clone(), packages)
+    }
+
+    fn disown(&mut self, meta: &Meta, key: &Key) {
+        if let Some(bundle) = &meta.bundle {
+            remove_from(&mut self.owned_by_bundle, bundle, key);
+        }
     }
 
     fn set_unit(
@@ -439,6 +495,12 @@ fn set<K: Ord + Clone, T>(
     match new {
         Some(entry) => map.insert(key.clone(), entry),
         None => map.remove(key),
+    }
+}
+
+fn own(index: &mut BTreeMap<BundleName, BTreeSet<Key>>, meta: &Meta, key: Key) {
+    if let Some(bundle) = &meta.bundle {
+        index.entry(bundle.clone()).or_default().insert(key);
     }
 }
 

@@ -96,6 +96,8 @@ impl Fleet {
             | Changed::DeploymentStatus(_)
             | Changed::PackageRevision(_)
             | Changed::DeploymentRevision(_)
+            | Changed::Bundle(_)
+            | Changed::Push(_)
             | Changed::Leader(_) => (),
         }
         if let Some((cluster, work)) = triggers::work(changed)

@@ -19,6 +19,8 @@ pub(crate) fn work(changed: &Changed) -> Option<(&ClusterName, Work)> {
         | Changed::ClusterStatus(_)
         | Changed::PackageRevision(_)
         | Changed::DeploymentRevision(_)
+        | Changed::Bundle(_)
+        | Changed::Push(_)
         | Changed::Leader(_) => None,
     }
 }

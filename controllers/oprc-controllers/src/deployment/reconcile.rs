@@ -62,6 +62,8 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         | Key::ClusterStatus(_)
         | Key::PackageRevision(..)
         | Key::DeploymentRevision(..)
+        | Key::Bundle(_)
+        | Key::Push(_)
         | Key::Leader(_) => false,
     })?;
     let spec = state.deployments.get(key);
@@ -94,8 +96,10 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
     }
     let (mut basis, mut writes) = (Vec::new(), Vec::new());
     if !plan.units.is_empty() {
-        let precondition = as_it_was(spec.map(|entry| entry.revision));
-        basis.push(Check { key: Key::Deployment(key.clone()).to_string(), precondition });
+        // An intent beside the spec does not remove it, whatever becomes of the intent.
+        let spec_key = Key::Deployment(key.clone());
+        let revision = state.revision_in_store(&spec_key, spec.map(|entry| entry.revision));
+        basis.push(Check { key: spec_key.to_string(), precondition: as_it_was(revision) });
     }
     for (cluster, unit) in &plan.units {
         let revision = state.unit(cluster, key).map(|entry| entry.revision);
@@ -105,7 +109,9 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         );
         writes.push(put(&Key::Unit(cluster.clone(), key.clone()), revision, unit)?);
     }
-    let is_gone = plan.is_finished || spec.is_none();
+    // A push may be about to make it anew; what comes of that is told.
+    let is_staged = state.intent(&Key::Deployment(key.clone())).is_some();
+    let is_gone = (plan.is_finished || spec.is_none()) && !is_staged;
     let limit = if is_gone { 0 } else { context.history_limit };
     let archived = state.deployment_revisions.get(key);
     let old = trim(archived, limit, |generation| Key::DeploymentRevision(key.clone(), generation));
@@ -119,7 +125,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
     if let Some(new) = &plan.status {
         writes.push(put(&status_key, status.map(|entry| entry.revision), new)?);
     }
-    if plan.is_finished {
+    if plan.is_finished && !is_staged {
         tracing::info!(deployment = %key, "nothing of it is left; removing it");
         writes.extend(spec.map(|entry| remove(&Key::Deployment(key.clone()), entry.revision)));
         writes.extend(status.map(|entry| remove(&status_key, entry.revision)));

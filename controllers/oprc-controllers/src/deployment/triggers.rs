@@ -35,7 +35,11 @@ pub(crate) fn keys(
             let limit = if state.deployments.contains_key(key) { history_limit } else { 0 };
             if n_archived > limit { vec![key.clone()] } else { Vec::new() }
         }
-        Changed::PackageStatus(_) | Changed::PackageRevision(_) | Changed::Leader(_) => Vec::new(),
+        Changed::PackageStatus(_)
+        | Changed::PackageRevision(_)
+        | Changed::Bundle(_)
+        | Changed::Push(_)
+        | Changed::Leader(_) => Vec::new(),
     }
 }
 

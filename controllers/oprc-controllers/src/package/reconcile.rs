@@ -51,7 +51,13 @@ fn decide(context: &Context, name: &PackageName) -> Result<Decided, Error> {
         let archived = state.package_revisions.get(name);
         trim(archived, limit, |generation| Key::PackageRevision(name.clone(), generation))
     };
+    // A push may be about to make it anew; what comes of that is told.
+    let is_staged = state.intent(&key).is_some();
+    let nothing = || Decided { basis: Vec::new(), writes: Vec::new() };
     let Some(package) = state.packages.get(name) else {
+        if is_staged {
+            return Ok(nothing());
+        }
         let writes = trimmed(0).into_iter().chain(removed_status).collect();
         return Ok(Decided::removal(name, None, writes));
     };
@@ -61,6 +67,9 @@ fn decide(context: &Context, name: &PackageName) -> Result<Decided, Error> {
         // A deployment whose spec cannot be read may be one of its classes', and a package that
         // cannot be read may depend on it.
         require_readable(&state, |key| matches!(key, Key::Deployment(_) | Key::Package(_)))?;
+        if is_staged {
+            return Ok(nothing());
+        }
         tracing::info!(package = %name, "nothing depends on it; removing it");
         let removed = remove(&key, package.revision);
         let writes = trimmed(0).into_iter().chain(removed_status).chain([removed]).collect();

@@ -32,6 +32,8 @@ pub(crate) fn keys(changed: &Changed, state: &State, history_limit: usize) -> Ve
         | Changed::DeploymentStatus(_)
         | Changed::ClusterStatus(_)
         | Changed::DeploymentRevision(_)
+        | Changed::Bundle(_)
+        | Changed::Push(_)
         | Changed::Leader(_) => Vec::new(),
     }
 }

@@ -243,6 +243,7 @@ fn stored<T>(generation: u64, spec: T) -> Stored<T> {
         updated_at: Timestamp::UNIX_EPOCH,
         deletion_requested_at: None,
         owner: None,
+        bundle: None,
         correlation_id: None,
         written_by: None,
         source: None,

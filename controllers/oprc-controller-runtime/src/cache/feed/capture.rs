@@ -1,9 +1,11 @@
 //! Making events of changes, while they are applied.
 
+use std::collections::{BTreeMap, btree_map::Entry};
+
 use oprc_cp_storage::{Change, Revision, keys::Key};
 
 use super::{
-    super::{Changed, State},
+    super::{Changed, Intent, State},
     Draft, Mark, Object, Snapshot,
 };
 
@@ -19,31 +21,44 @@ pub(in crate::cache) struct Capture {
     drafts: Vec<Draft>,
     revision: Revision,
     /// The objects of `revision` so far, as they were before it.
-    touched: Vec<(Object, Option<Snapshot>, usize)>,
+    touched: BTreeMap<Object, (Option<Snapshot>, usize)>,
 }
 
 impl Capture {
-    /// Applies `change` to `state`; answers what changed, or `None` for a key of no known family.
-    pub(in crate::cache) fn apply(&mut self, state: &mut State, change: Change) -> Option<Changed> {
+    /// Applies `change` to `state`; answers what changed: nothing for a key of no known family.
+    pub(in crate::cache) fn apply(&mut self, state: &mut State, change: Change) -> Vec<Changed> {
         if change.revision() != self.revision {
             self.close(state);
             self.revision = change.revision();
         }
-        let (key, stored): (Key, _) = match change {
-            Change::Put(stored) => (stored.key.parse().ok()?, Some(stored)),
-            Change::Delete { key, .. } => (key.parse().ok()?, None),
+        let (key, stored) = match change {
+            Change::Put(stored) => (stored.key.parse::<Key>(), Some(stored)),
+            Change::Delete { key, .. } => (key.parse(), None),
         };
-        if let Some(object) = Object::of(&key) {
-            let n_bytes = stored.as_ref().map_or(0, |stored| stored.value.len() * UNPACKED);
-            match self.touched.iter_mut().find(|(touched, ..)| *touched == object) {
-                Some((.., so_far)) => *so_far += n_bytes,
-                None => {
-                    let before = state.snapshot(&object);
-                    self.touched.push((object, before, n_bytes + EVENT_BYTES));
-                }
+        let Ok(key) = key else { return Vec::new() };
+        let n_bytes = stored.as_ref().map_or(0, |stored| stored.value.len());
+        if let Key::Push(push) = &key {
+            // It may change all its documents at once.
+            for document in state.intents_of_push(push) {
+                let n_bytes = state.intent(document).map_or(0, Intent::n_bytes);
+                self.touch(state, document, n_bytes);
             }
         }
-        Some(state.take(key, stored))
+        self.touch(state, &key, n_bytes);
+        state.take(key, stored)
+    }
+
+    /// Notes how the object of `key` is before it changes.
+    fn touch(&mut self, state: &State, key: &Key, n_bytes: usize) {
+        let Some(object) = Object::of(key) else { return };
+        let n_bytes = n_bytes * UNPACKED;
+        match self.touched.entry(object) {
+            Entry::Occupied(mut touched) => touched.get_mut().1 += n_bytes,
+            Entry::Vacant(place) => {
+                let before = state.snapshot(place.key());
+                place.insert((before, n_bytes + EVENT_BYTES));
+            }
+        }
     }
 
     /// The events, when everything has been applied.
@@ -54,13 +69,19 @@ impl Capture {
 
     /// Ends the revision: what was touched is now as it is in `state`.
     fn close(&mut self, state: &State) {
-        let mut touched = std::mem::take(&mut self.touched);
-        // The same order at every replica, whatever the backend's: a mark counts on it.
-        touched.sort_by(|(one, ..), (other, ..)| one.cmp(other));
-        let n_events = touched.len();
-        let drafts = touched.into_iter().enumerate().map(|(place, (object, before, n_bytes))| {
-            let mark = Mark::of(self.revision, place, n_events);
+        let touched = std::mem::take(&mut self.touched).into_iter();
+        let changed = touched.filter_map(|(object, (before, n_bytes))| {
             let after = state.snapshot(&object);
+            // An intent that was put beside a document is no change of it.
+            let is_same = before.as_ref().zip(after.as_ref()).is_some_and(|(b, a)| b.is_same(a));
+            (!is_same).then_some((object, before, after, n_bytes))
+        });
+        // The same order at every replica, whatever the backend's: a mark counts on it.
+        let changed: Vec<_> = changed.collect();
+        let n_events = changed.len();
+        let drafts = changed.into_iter().enumerate().map(|(place, changed)| {
+            let (object, before, after, n_bytes) = changed;
+            let mark = Mark::of(self.revision, place, n_events);
             let is_unreadable = after.is_none() && state.unreadable.contains_key(&object.key());
             Draft { mark, object, before, after, is_unreadable, n_bytes }
         });

@@ -1,6 +1,6 @@
 //! What is watched: objects as users know them, each a spec and its status.
 
-use oprc_cp_storage::keys::Key;
+use oprc_cp_storage::{Revision, keys::Key};
 use oprc_models::{
     cluster::{ClusterSpec, ClusterStatus},
     deployment::OClassDeployment,
@@ -39,6 +39,8 @@ impl Object {
             Key::Unit(..)
             | Key::PackageRevision(..)
             | Key::DeploymentRevision(..)
+            | Key::Bundle(_)
+            | Key::Push(_)
             | Key::Leader(_) => None,
         }
     }
@@ -85,6 +87,29 @@ pub struct Snapshot {
     /// Whether nobody led, so that nobody kept statuses; of a record, also that its cluster was not
     /// heard from.
     pub is_stale: bool,
+}
+
+impl<S, T> Documented<S, T> {
+    fn revisions(&self) -> (Revision, Option<Revision>) {
+        (self.entry.revision, self.status.as_ref().map(|status| status.revision))
+    }
+}
+
+impl Snapshot {
+    /// Whether `other` is the same object, unchanged.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let are_same = match (&self.contents, &other.contents) {
+            (Contents::Package(one), Contents::Package(other)) => {
+                one.revisions() == other.revisions()
+            }
+            (Contents::Deployment(one), Contents::Deployment(other)) => {
+                one.revisions() == other.revisions()
+            }
+            // They have no intents.
+            _ => false,
+        };
+        are_same && self.is_stale == other.is_stale
+    }
 }
 
 impl State {

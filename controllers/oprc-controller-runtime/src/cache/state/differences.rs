@@ -43,6 +43,9 @@ impl State {
             let [old, new] = [before, self].map(|s| s.records.get(cluster).unwrap_or(&nothing));
             differing(old, new, |id| add(Key::Record(cluster.clone(), id)));
         }
+        differing(&before.bundles, &self.bundles, |name| add(Key::Bundle(name)));
+        differing(&before.pushes, &self.pushes, |id| add(Key::Push(id)));
+        self.intents.differing(&before.intents).for_each(&mut add);
         for election in before.leaders.keys().chain(self.leaders.keys()) {
             if before.leaders.get(election) != self.leaders.get(election) {
                 add(Key::Leader(election.clone()));
@@ -85,6 +88,8 @@ impl State {
             Key::ClusterStatus(name) => Changed::ClusterStatus(name),
             Key::PackageRevision(name, _) => Changed::PackageRevision(name),
             Key::DeploymentRevision(key, _) => Changed::DeploymentRevision(key),
+            Key::Bundle(name) => Changed::Bundle(name),
+            Key::Push(id) => Changed::Push(id),
             Key::Leader(election) => Changed::Leader(election),
         }
     }

@@ -115,7 +115,7 @@ impl State {
             |key: Option<&str>| key.and_then(|key| key.strip_prefix(&prefix)).map(str::to_owned);
         let range = Names { prefix: &prefix, after: name(after), until: name(until) };
         let nothing = BTreeMap::new();
-        match part {
+        let mut versions = match part {
             Part::Clusters => range.of(&self.clusters),
             Part::Packages => range.of(&self.packages),
             Part::Deployments => range.of(&self.deployments),
@@ -129,7 +129,14 @@ impl State {
                 let units = units.filter_map(|key| Some((key, self.unit(cluster, key)?.revision)));
                 units.map(|(key, revision)| (format!("{prefix}{key}"), revision)).collect()
             }
-        }
+        };
+        // They are shown at other revisions than their keys have, or not at all.
+        let intents = self.intents.stored(&prefix);
+        let intents = intents.filter(|(key, _)| {
+            after.is_none_or(|after| *key > after) && until.is_none_or(|until| *key <= until)
+        });
+        versions.extend(intents.map(|(key, revision)| (key.to_owned(), revision)));
+        versions
     }
 }
 

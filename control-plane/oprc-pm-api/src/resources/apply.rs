@@ -1,0 +1,266 @@
+//! `/api/v1/apply`: many documents, all of them or none.
+
+use axum::extract::State as Shared;
+use http::StatusCode;
+use oprc_models::{
+    difference::Difference,
+    document::{self, Format, Kind, Node, PackageDocument, Parsed},
+    meta::Source,
+    names::BundleName,
+    problem::Violation,
+};
+
+use crate::{
+    Limits, answer, body,
+    call::{Answer, App, Call, SharedApp, json},
+    error::ApiError,
+    params::Params,
+    splice::{Object, array},
+    writes::{
+        Applied, BundlePush, BundleWritten, Document, DocumentSpec, Error, Outcome, Preview,
+        Touched,
+    },
+};
+
+/// The most violations and warnings of one answer.
+const MAX_TOLD: usize = 100;
+
+/// The longest part of a `source`, in bytes.
+const MAX_SOURCE_BYTES: usize = 1024;
+
+/// What the query asks for.
+struct Request {
+    bundle: Option<BundleName>,
+    prune: bool,
+    force: bool,
+    is_dry_run: bool,
+    is_strict: bool,
+    source: Option<Source>,
+}
+
+impl Request {
+    fn new(params: &mut Params) -> Result<Self, ApiError> {
+        let request = Self {
+            bundle: params.get("bundle")?,
+            prune: params.flag("prune")?,
+            force: params.flag("force")?,
+            is_dry_run: params.flag("dry_run")?,
+            is_strict: params.flag("strict")?,
+            source: source(params)?,
+        };
+        if (request.prune || request.force) && request.bundle.is_none() {
+            let detail = "prune and force: want a bundle, whose documents are meant";
+            return Err(ApiError::bad_request("invalid_parameter", detail));
+        }
+        Ok(request)
+    }
+}
+
+fn source(params: &mut Params) -> Result<Option<Source>, ApiError> {
+    let mut part = |name| {
+        let text = params.text(name)?.filter(|text| !text.is_empty());
+        match text {
+            Some(text) if text.len() > MAX_SOURCE_BYTES => {
+                let detail = format!("{name}: want at most {MAX_SOURCE_BYTES} bytes");
+                Err(ApiError::bad_request("invalid_parameter", detail))
+            }
+            text => Ok(text),
+        }
+    };
+    let source =
+        Source { repository: part("source_repository")?, commit: part("source_commit")? };
+    Ok((source != Source::default()).then_some(source))
+}
+
+/// `POST /apply`.
+pub(crate) async fn apply(Shared(app): SharedApp, call: Call) -> Answer {
+    let mut params = call.params()?;
+    let request = Request::new(&mut params)?;
+    params.finish()?;
+    let Ok(_permit) = app.pushes.try_acquire() else {
+        let detail = "too many pushes of many documents are under way";
+        let refusal =
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail).with_retry();
+        return Err(refusal);
+    };
+    let by = call.by.clone();
+    let limits = Limits { max_body_bytes: app.limits.max_apply_bytes, ..app.limits };
+    let (bytes, format) = body::read(&call.headers, call.body, &limits).await?;
+    let (is_strict, max_documents) = (request.is_strict, limits.max_apply_documents);
+    // Reading megabytes takes longer than others on the same thread should wait.
+    let read = tokio::task::spawn_blocking(move || read(&bytes, format, max_documents, is_strict));
+    let read = read.await.map_err(|_| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the body cannot be read")
+    })?;
+    let Parsed { value: documents, warnings } = read.map_err(ApiError::invalid_document)?;
+
+    let by = crate::writes::Provenance { source: request.source.as_ref(), ..by.provenance() };
+    let push = BundlePush {
+        documents: &documents,
+        bundle: request.bundle.as_ref(),
+        prune: request.prune,
+        force: request.force,
+        by,
+        permit: &permit,
+    };
+    push_or_preview(&app, &push, request.is_dry_run, &warnings).await
+}
+
+async fn push_or_preview(
+    app: &App,
+    push: &BundlePush<'_>,
+    is_dry_run: bool,
+    warnings: &[Violation],
+) -> Answer {
+    if is_dry_run {
+        let preview = app.writes.preview(push, &app.owner).await?;
+        return written(&preview.written, warnings, Some(&preview));
+    }
+    written(&app.writes.apply(push).await?, warnings, None)
+}
+
+/// Whether the caller may write all that a push touches. Everyone may, who may push.
+#[expect(clippy::unnecessary_wraps, reason = "where callers have roles, this refuses")]
+fn permit(_touched: &[Touched]) -> Result<(), Error> {
+    Ok(())
+}
+
+/// The documents in `bytes`, or every violation of each of them.
+fn read(
+    bytes: &[u8],
+    format: Format,
+    max_documents: usize,
+    is_strict: bool,
+) -> Result<Parsed<Vec<Document>>, Vec<Violation>> {
+    let nodes = document::pushed(bytes, format, max_documents)?;
+    let (mut value, mut warnings, mut violations) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, node) in nodes.into_iter().enumerate() {
+        let at = format!("/{index}");
+        match one(&at, node) {
+            Ok(parsed) => {
+                value.extend(parsed.value);
+                let told = if is_strict { &mut violations } else { &mut warnings };
+                told.extend(placed(&at, parsed.warnings));
+            }
+            Err(found) => violations.extend(placed(&at, found)),
+        }
+        if violations.len() > MAX_TOLD {
+            violations.truncate(MAX_TOLD);
+            violations.push(Violation::new("", "and more"));
+            break;
+        }
+    }
+    warnings.truncate(MAX_TOLD);
+    if violations.is_empty() { Ok(Parsed { value, warnings }) } else { Err(violations) }
+}
+
+fn placed(at: &str, violations: Vec<Violation>) -> impl Iterator<Item = Violation> {
+    violations.into_iter().map(move |violation| Violation {
+        pointer: format!("{at}{}", violation.pointer),
+        message: violation.message,
+    })
+}
+
+/// The documents that stand in one place: more than one in a list of deployments.
+fn one(at: &str, node: Node) -> Result<Parsed<Vec<Document>>, Vec<Violation>> {
+    match document::kind(&node) {
+        Some(Kind::Package | Kind::Deployments) => {
+            let Parsed { value, warnings } = document::package_node(node)?;
+            let value = match value {
+                PackageDocument::Package(package) => {
+                    vec![Document { at: at.to_owned(), spec: DocumentSpec::Package(package) }]
+                }
+                PackageDocument::Deployments(list) => {
+                    let of = |(index, deployment)| Document {
+                        at: format!("{at}/deployments/{index}"),
+                        spec: DocumentSpec::Deployment(deployment),
+                    };
+                    list.into_iter().enumerate().map(of).collect()
+                }
+            };
+            Ok(Parsed { value, warnings })
+        }
+        Some(Kind::Deployment) => {
+            let Parsed { value, warnings } = document::deployment_node(node)?;
+            let spec = DocumentSpec::Deployment(value);
+            Ok(Parsed { value: vec![Document { at: at.to_owned(), spec }], warnings })
+        }
+        None => {
+            let message = "neither a package nor a deployment: want name, class_key or kind";
+            Err(vec![Violation::new("", message)])
+        }
+    }
+}
+
+fn written(
+    written: &BundleWritten,
+    warnings: &[Violation],
+    preview: Option<&Preview>,
+) -> Answer {
+    let mut buffer = Vec::with_capacity(128 * written.applied.len() + 512);
+    let mut object = Object::new(&mut buffer);
+    if preview.is_some() {
+        object.field("dry_run", &true)?;
+    }
+    if let Some(bundle) = &written.bundle {
+        object.field("bundle", bundle)?;
+    }
+    object.field_with("items", |buffer| {
+        let write = |buffer: &mut Vec<u8>, applied: &Applied| {
+            let difference = preview.and_then(|preview| preview.differences.get(&applied.key));
+            item(buffer, applied, difference)
+        };
+        array(buffer, &written.applied, usize::MAX, write).map(drop)
+    })?;
+    if let Some(Preview { effects, .. }) = preview {
+        object.field("clusters", &effects.clusters)?;
+        if effects.is_cut {
+            object.field("clusters_cut", &true)?;
+        }
+    }
+    let theirs = written.applied.iter().flat_map(|applied| {
+        let at = applied.at.as_deref().unwrap_or_default();
+        placed(at, applied.warnings.clone())
+    });
+    let mut warnings: Vec<Violation> = warnings.iter().cloned().chain(theirs).collect();
+    warnings.truncate(MAX_TOLD);
+    if !warnings.is_empty() {
+        object.field("warnings", &warnings)?;
+    }
+    object.end();
+    Ok(json(StatusCode::OK, buffer))
+}
+
+/// One document: which, and what became of it.
+fn item(
+    buffer: &mut Vec<u8>,
+    applied: &Applied,
+    difference: Option<&Difference>,
+) -> Result<(), serde_json::Error> {
+    let (kind, name) = answer::kind_and_name(&applied.key);
+    let mut object = Object::new(buffer);
+    object.field("kind", &kind)?;
+    object.field("name", &name)?;
+    object.field("outcome", &outcome(applied.outcome))?;
+    object.field("generation", &applied.generation)?;
+    if let Some(at) = &applied.at {
+        object.field("at", at)?;
+    }
+    if let Some(owner) = &applied.owner {
+        object.field("owner", owner)?;
+    }
+    if let Some(difference) = difference {
+        object.members(difference)?;
+    }
+    object.end();
+    Ok(())
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Created => "created",
+        Outcome::Replaced => "replaced",
+        Outcome::Unchanged => "unchanged",
+        Outcome::Deleting | Outcome::Underway | Outcome::Removed => "deleted",
+    }
+}

@@ -1,0 +1,257 @@
+//! What a push would do: which fields differ, and what each cluster would do about it, as the
+//! controllers would plan it.
+//!
+//! It writes nothing, and holds the cache for a few deployments at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oprc_controller_runtime::cache::{Cache, State};
+use oprc_cp_storage::keys::Key;
+use oprc_models::{
+    cluster::ClusterStatus,
+    deployment::OClassDeployment,
+    difference::{self, Difference},
+    meta::{Generation, Stored, Timestamp},
+    names::{ClusterName, DeploymentKey, PackageName},
+    package::OPackage,
+    unit::Desired,
+};
+use oprc_planning::{
+    deployment::{Input, Lookup},
+    place::Candidate,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::plan::Plan;
+use crate::writes::{
+    Error,
+    archive::Former,
+    draft::{Draft, Spec},
+};
+
+/// Deployments planned in one look at the cache.
+const CHUNK: usize = 16;
+
+/// Deployments that are planned, at most; of more, the rest is left out.
+const MAX_PLANNED: usize = 20_000;
+
+/// Fields that differ, of all documents.
+const MAX_CHANGES: usize = 20_000;
+
+/// What one cluster would do: deployments, by what becomes of their units there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClusterChanges {
+    /// Units that are new there.
+    pub created: Vec<DeploymentKey>,
+    /// Units that become another generation.
+    pub replaced: Vec<DeploymentKey>,
+    /// Units that go.
+    pub removed: Vec<DeploymentKey>,
+}
+
+/// What a push would do to the clusters.
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    /// By cluster; those that would do nothing are left out.
+    pub clusters: BTreeMap<ClusterName, ClusterChanges>,
+    /// Whether there were more deployments than are planned.
+    pub is_cut: bool,
+}
+
+/// What differs in the documents that are replaced, by key.
+pub(super) fn differences(plan: &Plan<'_>) -> Result<BTreeMap<Key, Difference>, Error> {
+    let mut differences = BTreeMap::new();
+    let mut n_changes = 0;
+    for draft in plan.drafts().filter(|draft| !draft.meta.is_deleting()) {
+        let old = match &draft.former {
+            Some(Former::Package(stored)) => serde_json::to_value(&stored.spec)?,
+            Some(Former::Deployment(stored)) => serde_json::to_value(&stored.spec)?,
+            None => continue,
+        };
+        let new: Value = serde_json::from_slice(&draft.spec.encode()?)?;
+        let mut found = difference::between(&old, &new);
+        let left = MAX_CHANGES - n_changes;
+        if found.changes.len() > left {
+            found.changes.truncate(left);
+            found.is_cut = true;
+        }
+        n_changes += found.changes.len();
+        differences.insert(draft.key.clone(), found);
+    }
+    Ok(differences)
+}
+
+/// The documents as the push would leave them.
+struct After {
+    packages: BTreeMap<PackageName, Stored<OPackage>>,
+    deployments: BTreeMap<DeploymentKey, Stored<OClassDeployment>>,
+}
+
+impl After {
+    fn of(plan: &Plan<'_>) -> Self {
+        let mut after = Self { packages: BTreeMap::new(), deployments: BTreeMap::new() };
+        for draft in plan.drafts() {
+            after.add(draft);
+        }
+        after
+    }
+
+    fn add(&mut self, draft: &Draft<'_>) {
+        let meta = draft.meta.clone();
+        match &draft.spec {
+            Spec::Package(spec) => self.package(Stored { meta, spec: (*spec).clone() }),
+            Spec::StoredPackage(stored) => self.package(Stored { meta, spec: stored.spec.clone() }),
+            Spec::Deployment(spec) => self.deployment(Stored { meta, spec: (*spec).clone() }),
+            Spec::StoredDeployment(stored) => {
+                self.deployment(Stored { meta, spec: stored.spec.clone() });
+            }
+            Spec::Excluding(spec) => self.deployment(Stored { meta, spec: (**spec).clone() }),
+            Spec::StoredCluster(_) => {}
+        }
+    }
+
+    fn package(&mut self, stored: Stored<OPackage>) {
+        self.packages.insert(stored.spec.name.clone(), stored);
+    }
+
+    fn deployment(&mut self, stored: Stored<OClassDeployment>) {
+        self.deployments.insert(stored.spec.key.clone(), stored);
+    }
+
+    /// The deployments that are worth a look: those that change, and those of packages that do.
+    fn affected(&self, state: &State) -> BTreeSet<DeploymentKey> {
+        let of_packages = self.packages.keys().flat_map(|name| {
+            let dependants = state.dependants_of_package(name).iter();
+            let names = dependants.chain([name]);
+            names.flat_map(|name| state.deployments_of_package(name))
+        });
+        self.deployments.keys().chain(of_packages).cloned().collect()
+    }
+}
+
+/// What the clusters would do about `plan`, to which we are `owner`.
+pub(super) async fn effects(
+    cache: &Cache,
+    plan: &Plan<'_>,
+    owner: &str,
+    now: Timestamp,
+) -> Effects {
+    let after = After::of(plan);
+    let (affected, mut candidates) = {
+        let state = cache.read();
+        (after.affected(&state), candidates(&state))
+    };
+    let mut effects = Effects { is_cut: affected.len() > MAX_PLANNED, ..Effects::default() };
+    let affected: Vec<DeploymentKey> = affected.into_iter().take(MAX_PLANNED).collect();
+    for chunk in affected.chunks(CHUNK) {
+        {
+            let state = cache.read();
+            for key in chunk {
+                one(&state, &after, key, (owner, now), &mut candidates, &mut effects.clusters);
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    effects
+}
+
+/// Adds what clusters would do about the deployment `key`.
+fn one(
+    state: &State,
+    after: &After,
+    key: &DeploymentKey,
+    (owner, now): (&str, Timestamp),
+    candidates: &mut BTreeMap<ClusterName, usize>,
+    clusters: &mut BTreeMap<ClusterName, ClusterChanges>,
+) {
+    let units: BTreeMap<_, _> = state
+        .units_of_deployment(key)
+        .map(|(cluster, entry)| (cluster.clone(), entry.value.unpack()))
+        .collect();
+    let records: BTreeMap<_, _> = state
+        .records_of_deployment(key)
+        .filter_map(|(cluster, id)| {
+            let entry = state.record(cluster, id)?;
+            entry.value.managed.then(|| ((cluster.clone(), id.clone()), &*entry.value))
+        })
+        .collect();
+    let stored = || state.deployments.get(key).map(|entry| &*entry.value);
+    let input = Input {
+        spec: after.deployments.get(key).or_else(stored),
+        units: &units,
+        records: &records,
+        status: state.deployment_statuses.get(key).map(|entry| &*entry.value),
+        owner,
+        now,
+    };
+    let plan = oprc_planning::deployment::plan(&input, &View { state, after, candidates });
+    for (cluster, unit) in plan.units {
+        let before = units.get(&cluster).map(|unit| unit.desired);
+        let changes = || clusters.entry(cluster.clone()).or_default();
+        match (before, unit.desired) {
+            (Some(Desired::Present), Desired::Present) => changes().replaced.push(key.clone()),
+            (None | Some(Desired::Absent), Desired::Present) => {
+                changes().created.push(key.clone());
+                // As it will be when the next one looks for a place.
+                candidates.entry(cluster).and_modify(|n_units| *n_units += 1);
+            }
+            (Some(Desired::Present), Desired::Absent) => changes().removed.push(key.clone()),
+            (None | Some(Desired::Absent), Desired::Absent) => {}
+        }
+    }
+}
+
+/// The clusters that are fit for a new unit, and how many they are to hold.
+fn candidates(state: &State) -> BTreeMap<ClusterName, usize> {
+    let statuses = state.cluster_statuses.iter();
+    statuses
+        .filter(|(name, entry)| entry.value.is_placeable() && is_registered(state, name))
+        .map(|(name, _)| (name.clone(), state.units_of_cluster(name).len()))
+        .collect()
+}
+
+fn is_registered(state: &State, cluster: &ClusterName) -> bool {
+    // One that cannot be read is there all the same, as for the deployment controller.
+    state.clusters.contains_key(cluster)
+        || state.unreadable.contains_key(&Key::Cluster(cluster.clone()))
+}
+
+/// What the planner may look up: the cache, and over it the push.
+struct View<'a, 'c> {
+    state: &'a State,
+    after: &'a After,
+    candidates: &'c BTreeMap<ClusterName, usize>,
+}
+
+impl<'a> View<'a, '_> {
+    fn stored_package(&self, name: &PackageName) -> Option<&'a Stored<OPackage>> {
+        let stored = || self.state.packages.get(name).map(|entry| &*entry.value);
+        self.after.packages.get(name).or_else(stored)
+    }
+}
+
+impl<'a> Lookup<'a> for View<'a, '_> {
+    fn package(&self, name: &PackageName) -> Option<&'a OPackage> {
+        self.stored_package(name).map(|stored| &stored.spec)
+    }
+
+    fn package_generation(&self, name: &PackageName) -> Option<Generation> {
+        self.stored_package(name).map(|stored| stored.meta.generation)
+    }
+
+    fn is_registered(&self, cluster: &ClusterName) -> bool {
+        is_registered(self.state, cluster)
+    }
+
+    fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus> {
+        self.state.cluster_statuses.get(cluster).map(|entry| &*entry.value)
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let candidates = self.candidates.iter();
+        candidates
+            .map(|(cluster, n_units)| Candidate { cluster: cluster.clone(), n_units: *n_units })
+            .collect()
+    }
+}
