@@ -297,3 +297,28 @@ async fn a_dry_run_tells_all_and_writes_nothing() {
     });
     assert_eq!(told["clusters"], want);
 }
+
+/// The documents of `examples/gitops`, as its pipeline pushes them.
+#[tokio::test(start_paused = true)]
+async fn the_example_of_a_pipeline() {
+    let world = World::new().await;
+    for name in ["edge-1", "edge-2"] {
+        world.store(&Key::Cluster(super::world::name(name)), &cluster(name)).await;
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/gitops/documents");
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let texts: Vec<String> =
+        files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let body = texts.join("\n---\n");
+    let headers = [("content-type", "application/yaml")];
+    let path = "/api/v1/apply?bundle=gitops-orders&prune=true&strict=true";
+    for want in ["created", "unchanged"] {
+        let reply = world.call(Method::POST, path, &headers, body.clone()).await.is(200);
+        let outcomes = outcomes(&reply);
+        assert_eq!(outcomes.len(), 4);
+        assert!(outcomes.iter().all(|outcome| outcome.contains(want)), "{outcomes:?}");
+        assert!(reply.json().get("warnings").is_none(), "{:?}", reply.body);
+    }
+}

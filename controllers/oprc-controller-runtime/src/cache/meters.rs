@@ -14,7 +14,8 @@ const WENT_BACK: &str = "oprc_pm_cache_store_went_back_total";
 const MISSED: &str = "oprc_pm_cache_missed_changes_total";
 
 /// The families whose objects are counted, in the order of [`counts`].
-const FAMILIES: [&str; 5] = ["packages", "deployments", "clusters", "units", "records"];
+const FAMILIES: [&str; 7] =
+    ["packages", "deployments", "clusters", "units", "records", "pushes", "intents"];
 
 pub(super) struct Meters {
     objects: [Gauge; FAMILIES.len()],
@@ -58,6 +59,8 @@ fn counts(state: &State) -> [usize; FAMILIES.len()] {
         state.clusters.len(),
         state.n_units(),
         state.records.values().map(std::collections::BTreeMap::len).sum(),
+        state.pushes.len(),
+        state.n_intents(),
     ]
 }
 

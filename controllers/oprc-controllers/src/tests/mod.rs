@@ -6,6 +6,7 @@ mod faults;
 mod history;
 mod late;
 mod pause;
+mod pushes;
 mod ring;
 mod terms;
 

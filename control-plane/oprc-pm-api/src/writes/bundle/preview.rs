@@ -188,7 +188,7 @@ fn one(
     let plan = oprc_planning::deployment::plan(&input, &View { state, after, candidates });
     for (cluster, unit) in plan.units {
         let before = units.get(&cluster).map(|unit| unit.desired);
-        let changes = || clusters.entry(cluster.clone()).or_default();
+        let mut changes = || clusters.entry(cluster.clone()).or_default();
         match (before, unit.desired) {
             (Some(Desired::Present), Desired::Present) => changes().replaced.push(key.clone()),
             (None | Some(Desired::Absent), Desired::Present) => {

@@ -92,6 +92,11 @@ impl State {
         !self.intents.by_key.is_empty()
     }
 
+    /// How many documents have an intent.
+    pub(in crate::cache) fn n_intents(&self) -> usize {
+        self.intents.by_key.len()
+    }
+
     /// The intent that stands beside the document `key`, whatever its push's fate.
     #[must_use]
     pub fn intent(&self, key: &Key) -> Option<&Intent> {
