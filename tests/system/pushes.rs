@@ -11,9 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::support::{
-    Api, Backend, PATIENCE, World, document, eventually_within, on_each_backend,
-};
+use crate::support::{Api, Backend, PATIENCE, World, document, eventually_within, on_each_backend};
 
 on_each_backend!(killed_at_any_moment_of_a_push, five_thousand_documents_in_one_push);
 

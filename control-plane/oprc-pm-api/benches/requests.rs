@@ -45,7 +45,7 @@ async fn api() -> (Arc<MemoryStore>, Router) {
         store: store.clone(),
         cache,
         owner: "oprc-pm".into(),
-            freshness,
+        freshness,
         now: Arc::new(|| Timestamp::UNIX_EPOCH),
         new_uid: Arc::new(move || uids.fetch_add(1, Ordering::Relaxed).to_string()),
         limits: Limits::default(),

@@ -14,8 +14,8 @@ use crate::{
     call::App,
     front::{Lanes, front},
     resources::{
-        apply, bundles, clusters, deployments, packages, parts, probes, records, revisions, rollout,
-        statuses, watch,
+        apply, bundles, clusters, deployments, packages, parts, probes, records, revisions,
+        rollout, statuses, watch,
     },
 };
 

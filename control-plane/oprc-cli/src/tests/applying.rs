@@ -83,9 +83,14 @@ async fn a_bundle_is_one_push() {
     });
     bench.server.answer("POST apply", 200, answer.clone());
     let ran = bench.run("apply -f {} --bundle prod --prune --source-commit abc").await;
-    let want = "package/shop configured\ndeployment/shop.cart created\ndeployment/old deleted (pruned)\n";
+    let want =
+        "package/shop configured\ndeployment/shop.cart created\ndeployment/old deleted (pruned)\n";
     assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, want), "{}", ran.err);
-    assert!(ran.err.contains("a-cart.yaml: /target_envs/0: there is no cluster east yet"), "{}", ran.err);
+    assert!(
+        ran.err.contains("a-cart.yaml: /target_envs/0: there is no cluster east yet"),
+        "{}",
+        ran.err
+    );
     let sent = bench.server.requests("POST");
     assert_eq!(sent, ["POST apply?bundle=prod&source_commit=abc&prune=true"]);
     assert!(bench.server.requests("PUT").is_empty());

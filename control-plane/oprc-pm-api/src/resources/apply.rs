@@ -67,8 +67,7 @@ fn source(params: &mut Params) -> Result<Option<Source>, ApiError> {
             text => Ok(text),
         }
     };
-    let source =
-        Source { repository: part("source_repository")?, commit: part("source_commit")? };
+    let source = Source { repository: part("source_repository")?, commit: part("source_commit")? };
     Ok((source != Source::default()).then_some(source))
 }
 
@@ -192,11 +191,7 @@ fn one(at: &str, node: Node) -> Result<Parsed<Vec<Document>>, Vec<Violation>> {
     }
 }
 
-fn written(
-    written: &BundleWritten,
-    warnings: &[Violation],
-    preview: Option<&Preview>,
-) -> Answer {
+fn written(written: &BundleWritten, warnings: &[Violation], preview: Option<&Preview>) -> Answer {
     let mut buffer = Vec::with_capacity(128 * written.applied.len() + 512);
     let mut object = Object::new(&mut buffer);
     if preview.is_some() {

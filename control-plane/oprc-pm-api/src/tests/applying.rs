@@ -44,7 +44,10 @@ async fn any_order_in_one_transaction() {
         [deployment("shop.cart", "shop"), needing("shop", &["base"]), with_inline("base", &["b"])];
     let before = world.revision().await;
     let reply = apply(&world, "", &documents).await.is(200);
-    assert_eq!(outcomes(&reply), ["shop.cart created 1", "shop created 1", "base created 1", "b created 1"]);
+    assert_eq!(
+        outcomes(&reply),
+        ["shop.cart created 1", "shop created 1", "base created 1", "b created 1"]
+    );
     let told = reply.json();
     assert_eq!(told["items"][3]["owner"], "base");
     assert_eq!(told["items"][3]["at"], "/2");
@@ -147,8 +150,12 @@ async fn pruning_touches_nothing_else() {
     assert!(world.meta("deployments/i").await.unwrap().bundle.is_none(), "it is its package's");
 
     let bundle = world.get("/api/v1/bundles/ours").await.is(200).json();
-    let names: Vec<&str> =
-        bundle["documents"].as_array().unwrap().iter().map(|d| d["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = bundle["documents"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| d["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["extra", "shop", "d"]);
     let list = world.get("/api/v1/bundles").await.is(200).json();
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
@@ -176,7 +183,8 @@ async fn what_others_need_is_not_pruned() {
     let world = World::new().await;
     apply(&world, "?bundle=ours", &[package("base"), deployment("d", "base")]).await.is(200);
     world.put("/api/v1/deployments/theirs", deployment("theirs", "base")).await.is(201);
-    let problem = apply(&world, "?bundle=ours&prune=true", &[]).await.refused(409, "has_dependants");
+    let problem =
+        apply(&world, "?bundle=ours&prune=true", &[]).await.refused(409, "has_dependants");
     assert_eq!(problem["errors"][0]["message"], "deployment theirs needs package base");
     assert!(!world.meta("deployments/d").await.unwrap().is_deleting(), "all of it or nothing");
 }
@@ -264,14 +272,16 @@ async fn a_dry_run_tells_all_and_writes_nothing() {
     let on = |key: &str, clusters: &[&str]| {
         with(deployment(key, "shop"), "target_envs", json!(clusters))
     };
-    let documents = [package("shop"), on("a", &["east"]), on("b", &["east", "west"]), on("c", &["west"])];
+    let documents =
+        [package("shop"), on("a", &["east"]), on("b", &["east", "west"]), on("c", &["west"])];
     apply(&world, "?bundle=ours", &documents).await.is(200);
     plan_units(&world, "a", &["east"]).await;
     plan_units(&world, "b", &["east", "west"]).await;
     plan_units(&world, "c", &["west"]).await;
     let before = world.revision().await;
 
-    let documents = [package("shop"), on("a", &["west"]), on("b", &["east", "west"]), on("d", &["east"])];
+    let documents =
+        [package("shop"), on("a", &["west"]), on("b", &["east", "west"]), on("d", &["east"])];
     let told = apply(&world, "?bundle=ours&prune=true&dry_run=true", &documents).await.is(200);
     assert_eq!(
         outcomes(&told),

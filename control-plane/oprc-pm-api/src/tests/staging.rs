@@ -184,9 +184,7 @@ async fn others_meet_an_intent() {
     intent["spec"]["labels"]["tag"] = json!("new");
     intent["meta"]["generation"] = json!(2);
     staged["intent"] = intent.clone();
-    let record = |progress| {
-        json!({"progress": progress, "begun_at": "2026-01-01T00:00:00Z", "n_documents": 1})
-    };
+    let record = |progress| json!({"progress": progress, "begun_at": "2026-01-01T00:00:00Z", "n_documents": 1});
     let push = Key::Push(name("p"));
     world.store(&push, &record("PENDING")).await;
     world.store(&key, &staged).await;
@@ -210,7 +208,10 @@ async fn others_meet_an_intent() {
     assert_eq!(shown.json()["labels"]["tag"], "new");
     assert_eq!(shown.json()["meta"]["generation"], 2);
     let stale = [("if-match", first.etag())];
-    world.put_if("/api/v1/deployments/d", tagged("mine"), &stale).await.refused(412, "precondition_failed");
+    world
+        .put_if("/api/v1/deployments/d", tagged("mine"), &stale)
+        .await
+        .refused(412, "precondition_failed");
     let tag = [("if-match", shown.etag())];
     let mine = world.put_if("/api/v1/deployments/d", tagged("mine"), &tag).await.is(200);
     assert_eq!(mine.json()["meta"]["generation"], 3);

@@ -146,7 +146,8 @@ fn components(edges: &Edges) -> BTreeMap<&PackageName, usize> {
         while let Some(member) = members.get(next) {
             next += 1;
             let from = backwards.get(*member).into_iter().flatten();
-            members.extend(from.copied().filter(|other| assigned.insert(other)).collect::<Vec<_>>());
+            members
+                .extend(from.copied().filter(|other| assigned.insert(other)).collect::<Vec<_>>());
         }
         if members.len() > 1 {
             components.extend(members.into_iter().map(|member| (member, number)));

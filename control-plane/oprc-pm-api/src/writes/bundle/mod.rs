@@ -37,8 +37,8 @@ use oprc_models::{
 };
 use tokio::time::Instant;
 
-pub(super) use self::scope::Scope;
 pub use self::preview::{ClusterChanges, Effects};
+pub(super) use self::scope::Scope;
 use self::{
     plan::{Parts, Plan},
     stage::Prepared,

@@ -297,11 +297,7 @@ fn package_of(key: &Key, spec: &Spec<'_>) -> PackageName {
 }
 
 /// The bundle's record after `plan`.
-fn record(
-    writes: &Writes,
-    plan: &Plan<'_>,
-    now: Timestamp,
-) -> Result<Option<BundleRecord>, Error> {
+fn record(writes: &Writes, plan: &Plan<'_>, now: Timestamp) -> Result<Option<BundleRecord>, Error> {
     let BundlePush { bundle: Some(name), documents, by, .. } = plan.push else { return Ok(None) };
     let before = {
         let state = writes.cache.read();

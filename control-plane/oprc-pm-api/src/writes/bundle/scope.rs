@@ -159,6 +159,8 @@ fn unstored(spec: OPackage) -> Entry<Stored<OPackage>> {
         written_by: None,
         source: None,
         revision_note: None,
+        paused_at: None,
+        restart: None,
     };
     Entry { value: Arc::new(Stored { meta, spec }), revision: Revision::default() }
 }

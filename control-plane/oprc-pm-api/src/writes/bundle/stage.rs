@@ -87,11 +87,7 @@ struct Staging {
 
 impl Writes {
     /// Stages `prepared`, commits it and finishes it; or leaves nothing of it.
-    pub(super) async fn stage(
-        &self,
-        plan: &Plan<'_>,
-        prepared: &Prepared,
-    ) -> Result<(), Unlanded> {
+    pub(super) async fn stage(&self, plan: &Plan<'_>, prepared: &Prepared) -> Result<(), Unlanded> {
         metrics::counter!("oprc_pm_pushes_staged_total").increment(1);
         let mut staging = self.begin(plan, prepared).await?;
         let staged = match self.stage_all(&mut staging, plan, prepared).await {
@@ -143,10 +139,8 @@ impl Writes {
         plan: &Plan<'_>,
         prepared: &Prepared,
     ) -> Result<(), Unlanded> {
-        let is_undecided = Check {
-            key: staging.key.clone(),
-            precondition: Precondition::At(staging.revision),
-        };
+        let is_undecided =
+            Check { key: staging.key.clone(), precondition: Precondition::At(staging.revision) };
         let batch = || Txn { checks: vec![is_undecided.clone()], writes: Vec::new() };
         let mut txn = batch();
         let mut documents = prepared.documents.iter();
@@ -322,7 +316,9 @@ impl Writes {
         if shown.is_err() || !self.settle_documents(push).await {
             return;
         }
-        let Some(at) = self.cache.read().pushes.get(push).map(|entry| entry.revision) else { return };
+        let Some(at) = self.cache.read().pushes.get(push).map(|entry| entry.revision) else {
+            return;
+        };
         let key = Key::Push(push.clone()).to_string();
         let write = Write { key, precondition: Precondition::At(at), op: Op::Delete };
         // Either it is gone or somebody else will see to it.

@@ -228,7 +228,12 @@ fn unreadable_value_is_kept_apart_and_heals() {
         }));
         let name = "b".parse().unwrap();
         let n_dependants = state.dependants_of_package(&name).len();
-        (changed.into_iter().next().unwrap(), state.packages.len(), state.unreadable.len(), n_dependants)
+        (
+            changed.into_iter().next().unwrap(),
+            state.packages.len(),
+            state.unreadable.len(),
+            n_dependants,
+        )
     };
     let good = json!({
         "meta": {"uid": "u", "generation": 1, "created_at": Timestamp::UNIX_EPOCH,
