@@ -82,6 +82,11 @@ impl Error {
         matches!(self, Self::Server(failure) if failure.is_not_found())
     }
 
+    /// Whether the server no longer has what was asked for: the past.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Server(Failure::Refused { problem, .. }) if problem.status == 410)
+    }
+
     /// Whether the server refused this one thing; others may go well.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Server(Failure::Refused { .. }))

@@ -85,6 +85,10 @@ impl<'a, T> Call<'a, T> {
         }
     }
 
+    pub(crate) fn client(&self) -> &'a Client {
+        self.client
+    }
+
     /// What it is about, for people: `package/shop`, or `packages` of a list.
     #[must_use]
     pub fn subject(&self) -> String {

@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long one call may take. The server answers from its cache and store; its own bounds are
 /// well below this.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest answer, in bytes: a page of [`PAGE`] documents is far below it.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -106,7 +106,7 @@ impl Client {
         &self,
         call: &Call<'_, T>,
     ) -> Result<Option<Answer<T>>, Failed> {
-        let mut request = self.http.request(call.operation.method.clone(), self.url(call));
+        let mut request = self.request(call);
         if let Some(body) = &call.body {
             // JSON is YAML, too.
             request = request.header(CONTENT_TYPE, "application/yaml").body(body.clone());
@@ -138,6 +138,11 @@ impl Client {
         }
         let problem = Box::new(problem(status, &bytes));
         Err((Error::Refused { subject: call.subject(), problem }, retry::retry_after(headers)))
+    }
+
+    /// The request of `call`, without body and conditions.
+    pub(crate) fn request<T>(&self, call: &Call<'_, T>) -> reqwest::RequestBuilder {
+        self.http.request(call.operation.method.clone(), self.url(call))
     }
 
     /// The body, up to a limit.
@@ -174,7 +179,7 @@ impl Client {
         url
     }
 
-    fn lost(&self, source: reqwest::Error) -> Error {
+    pub(crate) fn lost(&self, source: reqwest::Error) -> Error {
         let (server, source) = (self.server().to_owned(), source.without_url());
         if source.is_connect() {
             Error::Unreachable { server, source }

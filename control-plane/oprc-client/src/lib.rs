@@ -28,6 +28,7 @@ mod call;
 mod client;
 mod endpoint;
 mod error;
+mod events;
 mod operations;
 mod retry;
 
@@ -36,6 +37,7 @@ pub use crate::{
     client::Client,
     endpoint::{Endpoint, parse_server},
     error::Error,
+    events::{Event, Events},
     operations::{OPERATIONS, Operation},
 };
 

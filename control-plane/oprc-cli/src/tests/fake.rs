@@ -93,6 +93,12 @@ async fn serve(State(state): State<Arc<Mutex<Inner>>>, request: Request) -> Resp
 
 impl IntoResponse for Canned {
     fn into_response(self) -> Response {
+        if let Value::String(events) = &self.body
+            && events.starts_with("event: ")
+        {
+            let events = events.clone();
+            return ([("content-type", "text/event-stream")], events).into_response();
+        }
         let mut response = (self.status, self.body.to_string()).into_response();
         if self.retry_after {
             response.headers_mut().insert("retry-after", "0".parse().unwrap());

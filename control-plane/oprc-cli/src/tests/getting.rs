@@ -1,6 +1,6 @@
 //! `get`, `describe`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -195,4 +195,38 @@ async fn watches() {
          {\"object\":{\"name\":\"zoo\",\"version\":\"2\"},\"type\":\"MODIFIED\"}\n\
          {\"object\":{\"name\":\"zoo\",\"version\":\"2\"},\"type\":\"DELETED\"}\n",
     );
+}
+
+/// One event, as the server sends it.
+fn event(what: &str, id: &str, data: &Value) -> String {
+    let id = if id.is_empty() { String::new() } else { format!("id: {id}\n") };
+    format!("event: {what}\n{id}data: {data}\n\n")
+}
+
+#[tokio::test]
+async fn watches_are_resumed_and_begun_again() {
+    let bench = Bench::new().await;
+    let zoo = |version: &str| json!({ "object": { "name": "zoo", "version": version } });
+    let other = json!({ "object": { "name": "zoo2" } });
+    let complete = json!({ "revision": 7, "initial_complete": true });
+    let streams = [
+        event("ADDED", "", &zoo("1"))
+            + &event("ADDED", "", &other)
+            + &event("BOOKMARK", "7", &complete)
+            + &event("MODIFIED", "8.0", &zoo("2")),
+        event("BOOKMARK", "9", &json!({ "revision": 9 })) + &event("ERROR", "", &json!({})),
+        event("ADDED", "", &zoo("3")) + &event("BOOKMARK", "20", &complete),
+        event("MODIFIED", "21", &other) + &event("DELETED", "22", &zoo("3")),
+    ];
+    for stream in streams {
+        bench.server.answer("GET packages", 200, stream.into());
+    }
+    check(
+        &bench.run("get package zoo -w -o json").await,
+        "{\"object\":{\"name\":\"zoo\",\"version\":\"1\"},\"type\":\"ADDED\"}\n\
+         {\"object\":{\"name\":\"zoo\",\"version\":\"2\"},\"type\":\"MODIFIED\"}\n\
+         {\"object\":{\"name\":\"zoo\",\"version\":\"3\"},\"type\":\"MODIFIED\"}\n\
+         {\"object\":{\"name\":\"zoo\",\"version\":\"3\"},\"type\":\"DELETED\"}\n",
+    );
+    assert_eq!(bench.server.requests("GET"), ["GET packages?name=zoo&watch=true"; 4]);
 }

@@ -1,6 +1,6 @@
 //! Where the things to show come from: one page, or a list with filters.
 
-use oprc_client::Client;
+use oprc_client::{Client, Events};
 use serde_json::Value;
 
 use crate::{
@@ -76,6 +76,40 @@ impl Source {
             }
             None => self.list(client, etag).await,
         }
+    }
+
+    /// Fails with the server's words where one thing was asked for that is not there.
+    pub(super) async fn missing(&self, client: &Client) -> Result<(), Error> {
+        if self.target.name.is_some() { self.fetch(client, None).await.map(drop) } else { Ok(()) }
+    }
+
+    /// Watches it: the list, narrowed down as far as the server can, after the event `last_id`.
+    /// `None`: it has to be asked for again and again.
+    pub(super) async fn watch<'c>(
+        &self,
+        client: &'c Client,
+        last_id: Option<&str>,
+    ) -> Result<Option<Events<'c>>, Error> {
+        if !self.target.kind.has_pages() || self.limit.is_some() {
+            return Ok(None);
+        }
+        let mut call = self.target.kind.list(client);
+        for (name, value) in &self.query {
+            call = call.query(name, value.clone());
+        }
+        // A part of the name is all that it filters by; see `has`.
+        let name = self.target.name.clone().filter(|_| self.target.kind != Kind::Record);
+        if let Some(name) = name {
+            call = call.query("name", name);
+        }
+        Ok(call.watch(last_id).await?)
+    }
+
+    /// Whether `item`, which its watch told of, was asked for.
+    pub(super) fn has(&self, item: &Value) -> bool {
+        let kind = self.target.kind;
+        let name = self.target.name.as_ref();
+        name.is_none_or(|name| kind.name_of(item) == name || kind.id_of(item) == *name)
     }
 
     async fn list(&self, client: &Client, etag: Option<&str>) -> Result<Found, Error> {
