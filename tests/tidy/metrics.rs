@@ -18,6 +18,7 @@ const COUNTED: &[&str] = &[
     "_connections",
     "_deployments",
     "_documents",
+    "_events",
     "_fds",
     "_in_flight",
     "_keys",
@@ -30,6 +31,7 @@ const COUNTED: &[&str] = &[
     "_threads",
     "_transactions",
     "_units",
+    "_watchers",
     "_watches",
     "_writes",
 ];
