@@ -93,18 +93,12 @@ fn shown(event: &Event) -> String {
         (Some(_), None) => '-',
         (None, None) => '?',
     };
-    let status = event.after.as_ref().map(|after| match &after.contents {
-        Contents::Package(package) => {
-            if package.status.is_some() {
-                "!"
-            } else {
-                ""
-            }
-        }
+    let status = match event.after.as_ref().map(|after| &after.contents) {
+        Some(Contents::Package(package)) if package.status.is_some() => "!",
         _ => "",
-    });
+    };
     let Object::Package(name) = &event.object else { panic!("{event:?}") };
-    format!("{}{sign}{name}{}", event.mark, status.unwrap_or_default())
+    format!("{}{sign}{name}{status}", event.mark)
 }
 
 #[tokio::test(start_paused = true)]
