@@ -60,7 +60,7 @@ enum Command {
     Simulate(simulate::Args),
     /// Break the real thing while it is under load, and measure how it recovers
     Faults(faults::Args),
-    /// Look for input that breaks something; needs a nightly compiler
+    /// Look for input that breaks something
     Fuzz(fuzz::Args),
     /// Make container images of programs built here, for docker-compose.test.yml
     Images(BuildArgs),

@@ -26,7 +26,7 @@ use tower::ServiceExt;
 const LIFE: u32 = 500;
 
 /// How long anything may take before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The store, its cache and the API over it.
 pub(super) struct World {
