@@ -141,14 +141,15 @@ pub struct RuntimeMetrics {
     pub average_latency_ms: f64,
 }
 
-/// A refusal of a unit by its CRM: the same call would be refused again.
+/// A refusal of a unit by its CRM: the same call would be refused again. Or why we ourselves failed
+/// at the unit before its CRM could answer: then the status is [`Refusal::BY_US`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The generation that was refused.
     pub generation: u64,
-    /// The HTTP status.
+    /// The HTTP status; 0 where it was not the CRM.
     pub status: u16,
-    /// The CRM's stable code, if it gave one.
+    /// The CRM's stable code, if it gave one; `Panicked` or `Hung` where it was not the CRM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// What the CRM said.
@@ -158,6 +159,11 @@ pub struct Refusal {
     pub current_generation: Option<u64>,
     /// When.
     pub at: Timestamp,
+}
+
+impl Refusal {
+    /// The status of a failure of our own, which no CRM can answer with.
+    pub const BY_US: u16 = 0;
 }
 
 /// What a cluster's agent last learned of one unit, under `records/{cluster}/{unit id}`.

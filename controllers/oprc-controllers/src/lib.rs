@@ -17,6 +17,7 @@ mod cluster;
 mod context;
 mod deployment;
 mod error;
+mod failing;
 mod package;
 mod push;
 mod queues;
@@ -163,10 +164,13 @@ impl Controllers {
             let (context, begun) = (of_pushes.clone(), Arc::clone(&begun));
             async move { push::reconcile(&context, &begun, &id).await }
         });
+        let packages = packages.on_failure(failing::of_packages(&context));
+        let of_failures = failing::of_deployments(&context);
         let deployments = Controller::new(deployments, config, move |key| {
             let (context, awaiting) = (context.clone(), Arc::clone(&awaiting));
             async move { deployment::reconcile(&context, &awaiting, &key).await }
         });
+        let deployments = deployments.on_failure(of_failures);
         let (packages, deployments) = (packages.run(stop.clone()), deployments.run(stop.clone()));
         tokio::join!(packages, deployments, pushes.run(stop.clone()), fleet.run(stop));
         drop(subscription);

@@ -416,6 +416,7 @@ impl Verdict {
 fn reason_of(condition: RunCondition, part: &str) -> &'static str {
     match (condition, part) {
         (_, "Refused") => "Refused",
+        (_, "ReconcileFailed") => "ReconcileFailed",
         (_, "ClusterNotConnected") => "ClusterNotConnected",
         (_, "NotCreatedYet") => "NotCreatedYet",
         (_, "Updating") => "Updating",

@@ -5,7 +5,7 @@
 use oprc_models::{
     cluster::ClusterStatus,
     names::ClusterName,
-    record::{RunCondition, StoredRecord},
+    record::{Refusal, RunCondition, StoredRecord},
     status::ClusterPart,
     unit::{Desired, StoredUnit},
 };
@@ -50,13 +50,17 @@ fn judge(
     let observed = record.and_then(|record| record.record.as_ref());
     if let Some(refusal) = refusal.filter(|refusal| refusal.generation == unit.generation) {
         let code = refusal.code.as_deref().unwrap_or("no code");
-        let message = format!("{} ({} {code})", refusal.message, refusal.status);
+        let (reason, message) = if refusal.status == Refusal::BY_US {
+            ("ReconcileFailed", refusal.message.clone())
+        } else {
+            ("Refused", format!("{} ({} {code})", refusal.message, refusal.status))
+        };
         let condition = if stored.desired == Desired::Absent {
             RunCondition::Deleted
         } else {
             RunCondition::Down
         };
-        return (condition, "Refused", Some(message));
+        return (condition, reason, Some(message));
     }
     if stored.desired == Desired::Absent {
         let message = observed.and_then(|observed| observed.status.message.clone());

@@ -23,6 +23,7 @@ use crate::{
     GRACE,
     context::{Context, remove},
     error::Error,
+    failing,
     queues::QueueFactory,
 };
 
@@ -123,6 +124,7 @@ impl Fleet {
             let fleet = Arc::clone(&fleet);
             async move { fleet.reconcile_status(&cluster).await }
         });
+        let statuses = statuses.on_failure(failing::of_clusters(&self.context));
         let mut tasks = JoinSet::new();
         tasks.spawn(statuses.run(stop.clone()));
         let mut running = BTreeMap::new();
@@ -244,6 +246,11 @@ async fn run_agent(agent: Arc<Agent>, settings: Settings, stop: CancellationToke
         let agent = Arc::clone(&of_units);
         async move { units::reconcile(&agent, &work).await }
     });
+    let of_failures = Arc::clone(&agent);
+    let units = units.on_failure(Arc::new(move |work, failure| {
+        units::note_failure(&of_failures, &work, &failure);
+        Box::pin(std::future::ready(()))
+    }));
     let config = Config { concurrency: RECORDS_AT_ONCE, grace: GRACE, ..Config::default() };
     let of_records = Arc::clone(&agent);
     let records = Controller::new(agent.records.clone(), config, move |id| {

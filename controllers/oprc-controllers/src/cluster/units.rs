@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oprc_controller_runtime::controller::Requeue;
+use oprc_controller_runtime::controller::{self, Requeue};
 use oprc_cp_storage::keys::Key;
 use oprc_crm_client::{CallError, Deleted};
 use oprc_models::{
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     context::{remove, require_readable},
     error::Error,
+    failing::unfinished,
 };
 
 /// How long a CRM that took a unit has to show it in its records, before it is listed to find out.
@@ -84,6 +85,34 @@ pub(crate) async fn reconcile(agent: &Agent, work: &Work) -> Result<Requeue, Err
         Decision::Apply(unit, reason) => apply(agent, work, &unit.unit, reason).await,
         Decision::Delete(removal) => delete(agent, work, &removal).await,
     }
+}
+
+/// Has a reconcile of a unit that panicked or hung told where a refusal is: in its record, and so in
+/// its deployment's status, until its CRM takes something.
+pub(crate) fn note_failure(agent: &Agent, work: &Work, failure: &controller::Failure) {
+    let (Work::Unit(deployment), Some((reason, message))) = (work, unfinished(failure)) else {
+        return;
+    };
+    let (id, generation) = {
+        let state = agent.context.cache.read();
+        let Some(entry) = state.unit(&agent.cluster, deployment) else { return };
+        (entry.value.id.clone(), entry.value.unpack().unit.generation)
+    };
+    let is_known = agent.mirror.lock().report(&id).1.is_some_and(|(refusal, _)| {
+        refusal.generation == generation && refusal.code.as_deref() == Some(reason)
+    });
+    if is_known {
+        return;
+    }
+    let refusal = Refusal {
+        generation,
+        status: Refusal::BY_US,
+        code: Some(reason.to_owned()),
+        message,
+        current_generation: None,
+        at: (agent.context.now)(),
+    };
+    agent.note(&id, Verdict::Refused(refusal, deployment.clone()));
 }
 
 fn decide_unit(agent: &Agent, deployment: &DeploymentKey) -> Result<Decision, Error> {

@@ -39,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) is_dead: bool,
     /// The client panics at its next health check.
     pub(crate) is_poisonous: bool,
+    /// The client panics whenever it is to apply a unit of this deployment.
+    pub(crate) poison: Option<String>,
     /// Calls that changed something, in order: `create x 1`, `update x 2`, `delete x`.
     pub(crate) effects: Vec<String>,
     /// Calls that came in, whatever became of them, health and listings aside.
@@ -183,6 +185,8 @@ impl Crm for SimulatedCrm {
         let is_answer_lost = self.fault().await?;
         self.check_alive()?;
         let mut inner = self.inner.lock();
+        let is_poisonous = inner.poison.as_deref() == Some(unit.deployment_key.as_str());
+        assert!(!is_poisonous, "cannot write {}", unit.deployment_key);
         let taken = inner.generations.get(&unit.id).copied().unwrap_or(0);
         if unit.generation < taken {
             return Err(CallError::Stale {

@@ -7,6 +7,7 @@ mod history;
 mod late;
 mod pause;
 mod pushes;
+mod poison;
 mod ring;
 mod terms;
 
