@@ -119,6 +119,7 @@ impl From<writes::Error> for ApiError {
             E::HasDependants { dependants, .. } => {
                 Self::new(StatusCode::CONFLICT, "has_dependants", detail).with_errors(dependants)
             }
+            E::ForceRefused { .. } => Self::new(StatusCode::CONFLICT, "force_refused", detail),
             E::PreconditionFailed { .. } => {
                 Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
             }

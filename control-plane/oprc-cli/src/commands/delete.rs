@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     kind::{Kind, Target},
     output::columns::{elements, text},
+    term::{Colour, plain},
 };
 
 /// How often a deployment is asked for while it leaves a cluster.
@@ -69,6 +70,9 @@ fn targets(args: &Delete, io: &mut Io<'_>) -> Result<Vec<(Kind, String)>, Error>
         if args.cluster.is_some() && *kind != Kind::Deployment {
             return Err(Error::usage("--cluster is for a deployment"));
         }
+        if args.force && *kind != Kind::Deployment {
+            return Err(Error::usage("--force is for a deployment"));
+        }
         if args.cascade && args.cluster.is_some() {
             return Err(Error::usage("--cascade and --cluster: want one of them"));
         }
@@ -92,7 +96,20 @@ async fn ask(
     if let Some(cluster) = &args.cluster {
         call = call.query("cluster", cluster);
     }
+    if args.force {
+        call = call.query("force", "true");
+    }
     match call.send().await.map_err(Error::from) {
+        Ok(answer) if args.force => {
+            io.out.line(&format!("{subject} removed by force"));
+            let mark = io.err.paint(Colour::Yellow, "warning:");
+            for left in elements(&answer.body, "/warnings") {
+                let message = text(left, "/message");
+                io.err.line(&format!("{mark} {subject}: {}", plain(&message)));
+            }
+            // There is nothing to wait for: it is gone, and what is left is met later or never.
+            Ok(false)
+        }
         Ok(_) => {
             io.out.line(&format!("{subject} deleting{}", from(args)));
             Ok(true)

@@ -39,3 +39,15 @@ async fn takes_a_deployment_out_of_one_cluster() {
     assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, want), "{}", ran.err);
     assert_eq!(bench.server.requests("DELETE"), ["DELETE deployments/a?cluster=east"]);
 }
+
+#[tokio::test]
+async fn removes_by_force_and_tells_what_may_be_left() {
+    let bench = Bench::new().await;
+    let left = json!({ "warnings": [{ "pointer": "", "message": "west may hold unit a-1 yet" }] });
+    bench.server.answer("DELETE deployments/a", 200, left);
+    let ran = bench.run("delete deployment a --force --wait").await;
+    assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, "deployment/a removed by force\n"));
+    assert_eq!(bench.server.requests("DELETE"), ["DELETE deployments/a?force=true"]);
+    assert!(ran.err.contains("deployment/a: west may hold unit a-1 yet"), "{}", ran.err);
+    assert_eq!(bench.run("delete package a --force").await.code, exit::USAGE);
+}

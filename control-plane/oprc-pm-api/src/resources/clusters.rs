@@ -189,15 +189,22 @@ async fn all(
     page.await?.answer(&call.headers, |buffer, row| write(&app, buffer, row))
 }
 
-/// `DELETE /clusters/{name}`.
+/// `DELETE /clusters/{name}`; with `force`, of one that is not connected, whatever it holds.
 pub(crate) async fn delete(
     Shared(app): SharedApp,
     Path(path_name): Path<String>,
     call: Call,
 ) -> Answer {
-    call.params()?.finish()?;
+    let mut params = call.params()?;
+    let is_forced = params.flag("force")?;
+    params.finish()?;
     let conditions = etag::conditions(&call.headers)?;
     let removal = Removal { conditions: &conditions, by: call.by.provenance() };
-    let written = app.writes.delete_cluster(&name(&path_name)?, &removal).await?;
+    let name = name(&path_name)?;
+    let written = if is_forced {
+        app.writes.force_cluster(&name, &removal).await?
+    } else {
+        app.writes.delete_cluster(&name, &removal).await?
+    };
     answer::written(&written, Vec::new(), "")
 }

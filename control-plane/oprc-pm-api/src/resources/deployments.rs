@@ -61,7 +61,8 @@ async fn push(app: &App, call: Call, path_key: Option<DeploymentKey>, verb: Verb
     answer::written(&written, parsed.warnings, &format!("/api/v1/deployments/{}", spec.key))
 }
 
-/// `DELETE /deployments/{key}`: everywhere, or with `cluster` from that one alone.
+/// `DELETE /deployments/{key}`: everywhere, or with `cluster` from that one alone. With `force`,
+/// without waiting for the clusters (for `cluster` alone) any longer.
 pub(crate) async fn delete(
     Shared(app): SharedApp,
     Path(path_key): Path<String>,
@@ -69,10 +70,15 @@ pub(crate) async fn delete(
 ) -> Answer {
     let mut params = call.params()?;
     let cluster = params.get::<ClusterName>("cluster")?;
+    let is_forced = params.flag("force")?;
     params.finish()?;
     let key = name(&path_key)?;
     let conditions = etag::conditions(&call.headers)?;
     let removal = Removal { conditions: &conditions, by: call.by.provenance() };
+    if is_forced {
+        let written = app.writes.force_deployment(&key, cluster.as_ref(), &removal).await?;
+        return answer::written(&written, Vec::new(), "");
+    }
     let mut response = match cluster {
         None => {
             let written = app.writes.delete_deployment(&key, &removal).await?;

@@ -158,3 +158,49 @@ async fn a_registration_goes_when_nothing_is_left() {
     world.delete("/api/v1/clusters/east").await.is(200);
     world.delete("/api/v1/clusters/east").await.refused(404, "not_found");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_clusters_never_let_go_of_is_removed_by_force() {
+    let world = World::new().await;
+    world.put("/api/v1/deployments/d", deployment("d", "shop")).await.is(201);
+    let units = ["east", "west"].map(|at| Key::Unit(name(at), name("d")));
+    for (at, unit) in ["east", "west"].iter().zip(&units) {
+        world.store(unit, &super::observed::unit(at, "d")).await;
+    }
+    let forced = "/api/v1/deployments/d?force=true";
+    let problem = world.delete(forced).await.refused(409, "force_refused");
+    assert!(problem["detail"].as_str().unwrap().contains("ask for it without force first"));
+
+    world.delete("/api/v1/deployments/d").await.is(202);
+    let only_west = format!("{forced}&cluster=west");
+    let problem = world.delete(&only_west).await.refused(409, "has_dependants");
+    assert_eq!(problem["errors"], json!([{ "pointer": "", "message": "cluster east" }]));
+    world.remove(&units[0]).await;
+    let removed = world.delete(&only_west).await.is(200).json();
+    assert_eq!(removed["key"], "d");
+    let left = removed["warnings"][0]["message"].as_str().unwrap();
+    assert_eq!(left, "west may hold unit cart-d-west yet; it is deleted when it is met there");
+    world.get("/api/v1/deployments/d").await.refused(404, "not_found");
+    world.delete(forced).await.refused(404, "not_found");
+    assert!(world.is_there(&units[1]).await, "the unit stays, to be deleted when it is met");
+
+    // What waited for it waits no longer; and it may be declared anew.
+    world.put("/api/v1/deployments/d", deployment("d", "shop")).await.is(201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_is_not_connected_is_removed_by_force() {
+    let world = World::new().await;
+    let (key, status) = (Key::Cluster(name("east")), Key::ClusterStatus(name("east")));
+    world.store(&key, &cluster("east")).await;
+    world.store(&status, &json!({ "connectivity": "CONNECTED", "breaker": "CLOSED" })).await;
+    let unit = Key::Unit(name("east"), name("d"));
+    world.store(&unit, &super::observed::unit("east", "d")).await;
+    world.delete("/api/v1/clusters/east?force=true").await.refused(409, "force_refused");
+    world.store(&status, &json!({ "connectivity": "UNREACHABLE", "breaker": "OPEN" })).await;
+    world.delete("/api/v1/clusters/east").await.refused(409, "has_dependants");
+    let removed = world.delete("/api/v1/clusters/east?force=true").await.is(200).json();
+    assert_eq!(removed["warnings"], json!([{ "pointer": "", "message": "deployment d" }]));
+    assert!(!world.is_there(&key).await && !world.is_there(&status).await);
+    assert!(world.is_there(&unit).await);
+}

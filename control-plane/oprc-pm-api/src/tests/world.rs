@@ -325,6 +325,10 @@ impl World {
         self.store.memory.txn(txn).await.unwrap()
     }
 
+    pub(super) async fn is_there(&self, key: &Key) -> bool {
+        self.store.memory.get(&key.to_string()).await.unwrap().is_some()
+    }
+
     /// Someone leads, so that statuses are kept.
     pub(super) async fn lead(&self) {
         self.store_bytes(&Key::Leader("controllers".to_owned()), b"replica-1".to_vec()).await;

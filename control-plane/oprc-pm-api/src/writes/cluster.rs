@@ -1,7 +1,8 @@
 //! Registrations of clusters. The environment makes them; here they can only be removed.
 
+use oprc_controller_runtime::cache::Entry;
 use oprc_cp_storage::keys::Key;
-use oprc_models::{names::ClusterName, problem::Violation};
+use oprc_models::{cluster::ClusterSpec, meta::Stored, names::ClusterName, problem::Violation};
 
 use super::{
     Error,
@@ -18,6 +19,21 @@ pub(super) fn delete<'p>(
     name: &ClusterName,
     removal: &Removal<'_>,
 ) -> Result<Decision<'p>, Error> {
+    let entry = existing(view, name, removal)?;
+    let dependants = dependants(view, name);
+    if !dependants.is_empty() {
+        let key = Key::Cluster(name.clone()).to_string();
+        return Err(Error::HasDependants { key, dependants });
+    }
+    Ok(removed(view, name, entry))
+}
+
+/// What is stored and can be read, if the removal's conditions hold.
+pub(super) fn existing<'v>(
+    view: &'v View<'_>,
+    name: &ClusterName,
+    removal: &Removal<'_>,
+) -> Result<&'v Entry<Stored<ClusterSpec>>, Error> {
     let key = Key::Cluster(name.clone());
     if let Some(reason) = view.state.unreadable.get(&key) {
         return Err(Error::Unreadable { key: key.to_string(), reason: reason.clone() });
@@ -26,23 +42,32 @@ pub(super) fn delete<'p>(
         return Err(Error::NotFound { key: key.to_string() });
     };
     removal.conditions.check(&key, Some(entry))?;
+    Ok(entry)
+}
+
+/// The first units and records that are left on the cluster, a line each.
+pub(super) fn dependants(view: &View<'_>, name: &ClusterName) -> Vec<Violation> {
     let units = view.state.units_of_cluster(name).iter().map(|key| format!("deployment {key}"));
     let records = view.state.records.get(name).into_iter().flatten();
     let records = records.map(|(id, _)| format!("record {id}"));
-    let dependants = units.chain(records).take(MAX_NAMED);
-    let dependants: Vec<Violation> = dependants.map(|text| Violation::new("", text)).collect();
-    if !dependants.is_empty() {
-        return Err(Error::HasDependants { key: key.to_string(), dependants });
-    }
+    units.chain(records).take(MAX_NAMED).map(|text| Violation::new("", text)).collect()
+}
+
+/// The registration goes, and the status with it.
+pub(super) fn removed<'p>(
+    view: &View<'_>,
+    name: &ClusterName,
+    entry: &Entry<Stored<ClusterSpec>>,
+) -> Decision<'p> {
     let status = view.state.cluster_statuses.get(name);
     let removals =
         status.map(|status| (Key::ClusterStatus(name.clone()), status.revision)).into_iter();
     let removals = removals.collect();
     let principal = Principal::Removed(Document {
-        key,
+        key: Key::Cluster(name.clone()),
         meta: entry.value.meta.clone(),
         spec: Spec::StoredCluster(entry.value.clone()),
         revision: entry.revision,
     });
-    Ok(Decision { removals, ..Decision::new(Outcome::Removed, principal) })
+    Decision { removals, ..Decision::new(Outcome::Removed, principal) }
 }

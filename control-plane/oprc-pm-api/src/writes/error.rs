@@ -36,6 +36,14 @@ pub enum Error {
         /// Who; the pointer is empty.
         dependants: Vec<Violation>,
     },
+    /// A removal by force of what can go without.
+    #[error("{key} is not removed by force: {why}")]
+    ForceRefused {
+        /// Its key.
+        key: String,
+        /// Why not.
+        why: &'static str,
+    },
     /// `If-Match` or `If-None-Match` does not hold.
     #[error("the condition does not hold: {key} is {}", found(*generation))]
     PreconditionFailed {

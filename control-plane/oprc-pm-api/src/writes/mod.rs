@@ -22,6 +22,7 @@ mod decision;
 mod deployment;
 mod draft;
 mod error;
+mod forced;
 mod package;
 mod references;
 mod rollout;
@@ -444,4 +445,5 @@ pub(crate) fn describe_metrics() {
         "Transactions of the API that failed because someone else wrote first"
     );
     bundle::describe_metrics();
+    forced::describe_metrics();
 }

@@ -3,6 +3,7 @@
 mod crm;
 mod documents;
 mod faults;
+mod forced;
 mod history;
 mod late;
 mod pause;
