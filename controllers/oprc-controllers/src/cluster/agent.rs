@@ -15,7 +15,10 @@ use oprc_models::{
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
-use super::mirror::{Mirror, Verdict};
+use super::{
+    mirror::{Mirror, Verdict},
+    reach::Reach,
+};
 use crate::context::Context;
 
 /// How agents behave.
@@ -89,6 +92,8 @@ pub(crate) struct Agent {
     pub(crate) records: Queue<UnitId>,
     /// Clusters whose status is to be written, shared by all agents.
     pub(crate) statuses: Queue<ClusterName>,
+    /// Which clusters are out of reach, shared by all agents.
+    pub(crate) reach: Arc<Mutex<Reach>>,
     /// Work that waits for the breaker or for a complete listing.
     parked: Mutex<BTreeSet<Work>>,
     /// Wakes the health loop: the breaker changed.
@@ -105,11 +110,12 @@ pub(crate) enum Failure {
     Call(CallError),
 }
 
-/// The queues that an agent is given.
+/// The queues that an agent is given, and what else it has in common with others.
 pub(crate) struct Queues {
     pub(crate) units: Queue<Work>,
     pub(crate) records: Queue<UnitId>,
     pub(crate) statuses: Queue<ClusterName>,
+    pub(crate) reach: Arc<Mutex<Reach>>,
 }
 
 impl Agent {
@@ -138,6 +144,7 @@ impl Agent {
             units: queues.units,
             records: queues.records,
             statuses: queues.statuses,
+            reach: queues.reach,
             parked: Mutex::default(),
             breaker_changed: Notify::new(),
             listing_wanted: Notify::new(),

@@ -12,12 +12,17 @@ use oprc_cp_storage::keys::Key;
 use oprc_crm_client::Crm;
 use oprc_models::{cluster::ClusterSpec, meta::Stored, names::ClusterName};
 use parking_lot::Mutex;
-use tokio::task::{self, JoinError, JoinSet};
+use tokio::{
+    task::{self, JoinError, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     agent::{Agent, Queues, Settings},
-    observe, records, status, triggers, units,
+    observe,
+    reach::{self, Alarm, Reach},
+    records, status, triggers, units,
 };
 use crate::{
     GRACE,
@@ -41,6 +46,7 @@ const AGENT_PANICS: &str = "oprc_pm_agent_panics_total";
 /// Describes this module's metrics to the recorder.
 pub(crate) fn describe_metrics() {
     metrics::describe_counter!(AGENT_PANICS, "Agents of clusters that panicked and were replaced.");
+    reach::describe_metrics();
 }
 
 /// All agents.
@@ -52,6 +58,7 @@ pub(crate) struct Fleet {
     agents: Mutex<BTreeMap<ClusterName, Running>>,
     registrations: Queue<ClusterName>,
     statuses: Queue<ClusterName>,
+    reach: Arc<Mutex<Reach>>,
 }
 
 struct Running {
@@ -75,6 +82,7 @@ impl Fleet {
             connect,
             queues,
             agents: Mutex::default(),
+            reach: Arc::default(),
         })
     }
 
@@ -204,6 +212,7 @@ impl Fleet {
             units: self.queues.queue(Name::of_cluster("unit", name.as_str())),
             records: self.queues.queue(Name::of_cluster("record", name.as_str())),
             statuses: self.statuses.clone(),
+            reach: Arc::clone(&self.reach),
         };
         let agent =
             Agent::new(self.context.clone(), name.clone(), crm, self.settings.clone(), queues);
@@ -225,6 +234,12 @@ impl Fleet {
         }
         let write = {
             let state = self.context.cache.read();
+            let n_clusters = state.clusters.len();
+            if self.reach.lock().find(name, n_clusters, Instant::now()) == Alarm::Turned {
+                state.clusters.keys().for_each(|name| {
+                    self.statuses.add(name.clone(), Priority::Change);
+                });
+            }
             let is_left = !state.clusters.contains_key(name)
                 && !state.unreadable.contains_key(&Key::Cluster(name.clone()));
             let entry = state.cluster_statuses.get(name).filter(|_| is_left);

@@ -11,6 +11,7 @@ mod agent;
 mod fleet;
 mod mirror;
 mod observe;
+mod reach;
 mod records;
 mod status;
 

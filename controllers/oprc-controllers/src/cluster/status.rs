@@ -1,6 +1,6 @@
 //! Writes down how one cluster is: from its agent's view to the store, on change only.
 
-use oprc_controller_runtime::controller::Requeue;
+use oprc_controller_runtime::{cache::State, controller::Requeue, queue::Priority};
 use oprc_cp_storage::keys::Key;
 use oprc_models::{
     cluster::{BreakerState, ClusterStatus, Connectivity, HealthStatus, features},
@@ -8,7 +8,12 @@ use oprc_models::{
     meta::Timestamp,
 };
 
-use super::agent::{Agent, View};
+use tokio::time::Instant;
+
+use super::{
+    agent::{Agent, View},
+    reach::Alarm,
+};
 use crate::{
     context::{put, require_readable},
     error::Error,
@@ -26,13 +31,19 @@ pub(crate) async fn reconcile(agent: &Agent) -> Result<Requeue, Error> {
         require_readable(&state, |unreadable| *unreadable == key)?;
         let stored = state.cluster_statuses.get(&agent.cluster);
         let is_listed = agent.mirror.lock().is_listed();
-        let new = status(
+        let mut new = status(
             &agent.view.lock(),
             agent.breaker_state(),
             is_listed,
             stored.map(|entry| &*entry.value),
             (agent.context.now)(),
         );
+        let is_alarmed = note(agent, new.connectivity, &state);
+        if is_alarmed && new.connectivity == Connectivity::Unreachable {
+            let before = stored.map_or(&[][..], |entry| entry.value.conditions.as_slice());
+            let most = vec![vanished((agent.context.now)())];
+            new.conditions.extend(carry_transitions(before, most));
+        }
         match stored {
             Some(entry) if *entry.value == new => None,
             _ => Some(put(&key, stored.map(|entry| entry.revision), &new)?),
@@ -42,6 +53,36 @@ pub(crate) async fn reconcile(agent: &Agent) -> Result<Requeue, Error> {
         agent.context.commit(vec![write]).await?;
     }
     Ok(Requeue::AwaitChange)
+}
+
+/// Notes whether the cluster is out of reach; answers whether most vanished together. When that turns,
+/// the others are to say so too.
+fn note(agent: &Agent, connectivity: Connectivity, state: &State) -> bool {
+    let (n_clusters, now) = (state.clusters.len(), Instant::now());
+    let (alarm, is_alarmed) = {
+        let mut reach = agent.reach.lock();
+        let alarm = if connectivity == Connectivity::Unreachable {
+            reach.lose(&agent.cluster, n_clusters, now)
+        } else {
+            reach.find(&agent.cluster, n_clusters, now)
+        };
+        (alarm, reach.is_alarmed())
+    };
+    if alarm == Alarm::Turned {
+        for name in state.clusters.keys() {
+            agent.statuses.add(name.clone(), Priority::Change);
+        }
+    }
+    is_alarmed
+}
+
+/// That it may not be this cluster's own fault. Without numbers: each would be another write for each
+/// of the clusters.
+fn vanished(now: Timestamp) -> Condition {
+    let message = "most clusters fell silent within a minute of each other: it is probably this \
+                   Package Manager that is cut off; nothing is moved"
+        .to_owned();
+    Condition::new("MostClustersVanished", Truth::True, "ProbablyCutOff", message, 0, now)
 }
 
 fn status(

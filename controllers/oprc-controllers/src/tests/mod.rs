@@ -11,6 +11,7 @@ mod pushes;
 mod poison;
 mod ring;
 mod terms;
+mod vanished;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -103,7 +103,10 @@ async fn a_deployment_whose_reconcile_panics_says_so_until_it_does_not() {
     world.put_many("u2", 1, "healthy", &["east"]).await;
     world.eventually(60, "told", |world| of_deployment(world).is_some()).await;
     let told = of_deployment(&world).unwrap();
-    assert_eq!((told.status, &*told.reason, told.observed_generation), (Truth::True, "Panicked", 1));
+    assert_eq!(
+        (told.status, &*told.reason, told.observed_generation),
+        (Truth::True, "Panicked", 1)
+    );
     assert!(told.message.contains("at units/east/shop.cart"), "{}", told.message);
     assert_eq!(world.status("shop.cart").unwrap().condition, RunCondition::Pending);
     world.running("healthy", 1).await;
