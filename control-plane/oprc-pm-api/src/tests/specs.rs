@@ -334,3 +334,28 @@ async fn numbers_survive_the_store() {
         assert_eq!(world.revision().await, before, "{availability}");
     }
 }
+
+/// A10: an older replica beside a newer one.
+#[tokio::test(start_paused = true)]
+async fn what_a_newer_version_wrote_is_read_and_kept_by_the_same_push() {
+    let world = World::new().await;
+    let meta = json!({
+        "uid": "u", "generation": 3, "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z", "newer": { "share": 1.50 },
+    });
+    for (path, key, spec) in [
+        ("packages/shop", Key::Package(name("shop")), package("shop")),
+        ("deployments/d", Key::Deployment(name("d")), deployment("d", "shop")),
+    ] {
+        let mut newer = with(spec.clone(), "newer", json!([1.50]));
+        if let Some(class) = newer.pointer_mut("/classes/0") {
+            class["newer"] = json!("deeper");
+        }
+        world.store(&key, &json!({ "meta": meta, "spec": newer, "newer": true })).await;
+        let path = format!("/api/v1/{path}");
+        assert_eq!(world.get(&path).await.is(200).json()["meta"]["generation"], 3);
+        let before = world.revision().await;
+        assert_eq!(world.put(&path, spec).await.is(200).json()["meta"]["generation"], 3);
+        assert_eq!(world.revision().await, before, "nothing is written, so nothing is lost");
+    }
+}
