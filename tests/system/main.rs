@@ -18,6 +18,7 @@ mod examples;
 mod history;
 mod hostile;
 mod lifecycle;
+mod overload;
 mod pushes;
 mod replicas;
 mod stopping;
