@@ -1,9 +1,10 @@
-//! A CRM in this process: it takes every unit at once, says when each came, and can be down.
+//! A CRM in this process: it takes every unit at once, says when each came, and can be down or slow.
 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -22,7 +23,12 @@ use oprc_models::{
     record::{DeploymentRecord, RecordStatus, RunCondition},
     unit::DeploymentUnit,
 };
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::Instant};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::process::free_addr;
@@ -57,6 +63,8 @@ struct Shared {
     cluster: String,
     records: Mutex<BTreeMap<UnitId, DeploymentRecord>>,
     fails: Mutex<bool>,
+    /// How long it thinks about each call.
+    delay: Mutex<Duration>,
     /// Calls and connections that came while it was down.
     n_wasted: Mutex<usize>,
     arrivals: mpsc::UnboundedSender<Arrival>,
@@ -74,21 +82,32 @@ impl FakeCrm {
     /// A CRM of `cluster` that is up, and where it tells of arrivals.
     pub(crate) async fn start(cluster: &str) -> (Self, mpsc::UnboundedReceiver<Arrival>) {
         let (sender, arrivals) = mpsc::unbounded_channel();
+        (Self::telling(cluster, sender).await, arrivals)
+    }
+
+    /// As [`start`](Self::start), telling `arrivals`.
+    pub(crate) async fn telling(cluster: &str, arrivals: mpsc::UnboundedSender<Arrival>) -> Self {
         let shared = Arc::new(Shared {
             cluster: cluster.to_owned(),
             records: Mutex::default(),
             fails: Mutex::default(),
+            delay: Mutex::default(),
             n_wasted: Mutex::default(),
-            arrivals: sender,
+            arrivals,
         });
         let stop = CancellationToken::new();
         let mut crm = Self { shared, addr: free_addr(), stop, serving: None };
         crm.serve().await;
-        (crm, arrivals)
+        crm
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// From now on, thinks about each call for so long.
+    pub(crate) fn be_slow(&self, delay: Duration) {
+        *self.shared.delay.lock().unwrap() = delay;
     }
 
     /// Goes down, and counts what comes meanwhile.
@@ -165,6 +184,10 @@ async fn fail(State(shared): State<Arc<Shared>>, request: Request, next: Next) -
     if *shared.fails.lock().unwrap() {
         *shared.n_wasted.lock().unwrap() += 1;
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let delay = *shared.delay.lock().unwrap();
+    if !delay.is_zero() {
+        sleep(delay).await;
     }
     next.run(request).await
 }

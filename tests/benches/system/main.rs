@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what a benchmark is for")]
 #![expect(clippy::unwrap_used, reason = "a measure that cannot be made ends the run")]
 
+mod changes;
 mod creates;
 mod documents;
 mod fake_crm;
@@ -20,6 +21,7 @@ mod process;
 mod queue;
 mod reads;
 mod scale;
+mod slow;
 mod stores;
 mod table;
 
@@ -28,7 +30,8 @@ use std::{env, process::ExitCode};
 use tokio::runtime::Runtime;
 
 /// The measures, by the name that arguments are parts of.
-const NAMES: [&str; 6] = ["queue", "creates", "reads", "latency", "heal", "scale"];
+const NAMES: [&str; 8] =
+    ["queue", "creates", "reads", "latency", "slow", "heal", "changes", "scale"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -50,7 +53,9 @@ fn main() -> ExitCode {
             "creates" => runtime.block_on(creates::run()),
             "reads" => runtime.block_on(reads::run()),
             "latency" => runtime.block_on(latency::run()),
+            "slow" => runtime.block_on(slow::run()),
             "heal" => runtime.block_on(heal::run()),
+            "changes" => runtime.block_on(changes::run()),
             "scale" => runtime.block_on(scale::run()),
             _ => unreachable!("every name has an arm"),
         }
