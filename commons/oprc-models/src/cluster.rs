@@ -69,6 +69,8 @@ pub mod features {
     pub const TERMS: &str = "terms";
     /// It starts nothing real.
     pub const SIMULATED: &str = "simulated";
+    /// Variables of functions may be secrets of the cluster.
+    pub const SECRETS: &str = "secrets";
 }
 
 /// Whether we hear from a cluster's CRM.

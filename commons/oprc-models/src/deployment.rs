@@ -8,6 +8,7 @@ use crate::{
     is_default,
     names::{ClusterName, DeploymentKey, Key, PackageName},
     package::ProvisionConfig,
+    secret::SecretRef,
 };
 
 /// A deployment as people write it. `condition`, `status`, `created_at` and `updated_at` are the
@@ -87,6 +88,9 @@ pub struct FunctionOverride {
     /// Added to the function's environment, winning where both name a variable.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,
+    /// As `config`, of variables whose values are secrets of the cluster.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, SecretRef>,
 }
 
 /// How objects are kept: collections, partitions, replicas.

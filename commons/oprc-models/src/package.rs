@@ -8,6 +8,7 @@ use crate::{
     deployment::OClassDeployment,
     is_default,
     names::{Key, PackageName},
+    secret::SecretRef,
 };
 
 /// A package as people write it.
@@ -177,6 +178,9 @@ pub struct OFunction {
     /// Its environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,
+    /// Variables whose values are secrets of the cluster that it runs on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, SecretRef>,
 }
 
 /// What kind of code a function is.

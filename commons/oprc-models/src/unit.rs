@@ -10,6 +10,7 @@ use crate::{
     meta::Timestamp,
     names::{ClusterName, DeploymentKey, Key, PackageName, UnitId},
     package::{FunctionBinding, FunctionType, ProvisionConfig, StateSpec},
+    secret::SecretRef,
 };
 
 /// One deployment on one cluster, complete: who carries it out has no choice left to make.
@@ -98,6 +99,9 @@ pub struct UnitFunction {
     /// Its environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,
+    /// Variables whose values the CRM takes from its cluster's secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, SecretRef>,
     /// How many replicas.
     pub replicas: Replicas,
     /// How fast and available it must be.

@@ -157,11 +157,16 @@ fn unit_function(
 ) -> UnitFunction {
     let mut provision_config = function.provision_config.clone();
     let mut config = function.config.clone();
+    let mut secrets = function.secrets.clone();
     if let Some(change) = change {
         if let Some(over) = &change.provision_config {
             apply_override(&mut provision_config, over);
         }
+        // A variable is one of both; the deployment's word is the last.
+        secrets.retain(|name, _| !change.config.contains_key(name));
+        config.retain(|name, _| !change.secrets.contains_key(name));
         config.extend(change.config.iter().map(|(name, value)| (name.clone(), value.clone())));
+        secrets.extend(change.secrets.iter().map(|(name, at)| (name.clone(), at.clone())));
     }
     let min = provision_config.min_scale.unwrap_or(1);
     let max = provision_config.max_scale;
@@ -172,6 +177,7 @@ fn unit_function(
         replicas: Replicas { min: min.min(target), max, target },
         provision_config,
         config,
+        secrets,
         qos_requirement: change.and_then(|change| change.qos_requirement.clone()),
         available_location: change.and_then(|change| change.available_location.clone()),
     }

@@ -235,7 +235,10 @@ pub fn deployments_node(mut node: Node) -> Result<Parsed<Vec<OClassDeployment>>,
     let found = reading.value.as_ref().map(|list| validate::deployments(&list.deployments));
     reading.add(found.unwrap_or_default());
     let unknown = shape::without_system_fields(std::mem::take(&mut reading.unknown));
-    let warnings = shape::without_package_fields(unknown);
+    let mut warnings = shape::without_package_fields(unknown);
+    if let (true, Some(list)) = (reading.violations.is_empty(), &reading.value) {
+        warnings.extend(validate::deployments_advice(&list.deployments));
+    }
     finish(reading, |list| list.deployments, warnings)
 }
 
@@ -260,7 +263,10 @@ pub fn deployment_node(node: Node) -> Result<Parsed<OClassDeployment>, Vec<Viola
     let mut reading = mend::read::<OClassDeployment>(node, Vec::new());
     let found = reading.value.as_ref().map(validate::deployment);
     reading.add(found.unwrap_or_default());
-    let warnings = shape::without_system_fields(std::mem::take(&mut reading.unknown));
+    let mut warnings = shape::without_system_fields(std::mem::take(&mut reading.unknown));
+    if let (true, Some(deployment)) = (reading.violations.is_empty(), &reading.value) {
+        warnings.extend(validate::deployment_advice(deployment));
+    }
     finish(reading, |deployment| deployment, warnings)
 }
 

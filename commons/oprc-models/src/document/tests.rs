@@ -29,6 +29,54 @@ fn check_invalid(text: &str, want: &[&str]) {
     assert_eq!(got, want);
 }
 
+/// What sounds like a secret and is written down is told of, by its name alone.
+#[test]
+fn literal_secrets_are_warned_of() {
+    let function = r#"{"key":"f","config":{"DB_PASSWORD":"hunter2","LEVEL":"info","EMPTY_TOKEN":""},
+        "secrets":{"API_TOKEN":{"name":"api","key":"token"}}}"#;
+    let change = r#"{"function_key":"f","config":{"API_KEY":"hunter2"}}"#;
+    let deployment = format!(
+        r#"{{"key":"d","package_name":"p","class_key":"C","functions":[{change}]}}"#
+    );
+    let package =
+        format!(r#"{{"name":"p","functions":[{function}],"deployments":[{deployment}]}}"#);
+    let list = format!(r#"{{"package_name":"p","deployments":[{deployment}]}}"#);
+    let told = |warnings: Vec<Violation>| {
+        assert!(!format!("{warnings:?}").contains("hunter2"));
+        let sound = warnings.into_iter().filter(|it| it.message.contains("sounds like a secret"));
+        sound.map(|it| it.pointer).collect::<Vec<_>>()
+    };
+    let read = |text: &str| super::package(text.as_bytes(), Format::Json).unwrap().warnings;
+    let in_deployment = "/functions/0/config/API_KEY";
+    let in_list = format!("/deployments/0{in_deployment}");
+    assert_eq!(told(read(&package)), ["/functions/0/config/DB_PASSWORD", &in_list]);
+    assert_eq!(told(read(&list)), [in_list]);
+    let read = super::deployment(deployment.as_bytes(), Format::Json).unwrap().warnings;
+    assert_eq!(told(read), [in_deployment]);
+}
+
+/// A reference has no place for a value: what is written there is not kept.
+#[test]
+fn a_secret_is_a_reference() {
+    let with = |secret: &str| {
+        let text = format!(r#"{{"name":"p","functions":[{{"key":"f","secrets":{{"A":{secret}}}}}]}}"#);
+        super::package(text.as_bytes(), Format::Json)
+    };
+    for (secret, want) in [
+        (r#""hunter2""#, "/functions/0/secrets/A"),
+        (r#"{"name":"db"}"#, "/functions/0/secrets/A/key"),
+        (r#"{"name":"d b","key":"k"}"#, "/functions/0/secrets/A/name"),
+        (r#"{"name":"db","key":"../k"}"#, "/functions/0/secrets/A/key"),
+    ] {
+        let violations = with(secret).unwrap_err();
+        assert_eq!(violations.len(), 1, "{violations:?}");
+        assert_eq!(violations[0].pointer, want);
+    }
+    let parsed = with(r#"{"name":"db","key":"k","value":"hunter2"}"#).unwrap();
+    assert!(parsed.warnings.iter().any(|it| it.pointer == "/functions/0/secrets/A/value"));
+    assert!(!format!("{:?}", parsed.value).contains("hunter2"));
+}
+
 #[test]
 fn takes_scalars_as_text_where_text_is_expected() {
     let (package, warnings) = valid(

@@ -1,8 +1,9 @@
 //! What is allowed, and probably a mistake: warnings.
 
-use super::report::Report;
+use super::{report::Report, secrets};
 use crate::{
     dependency::lenient_version,
+    deployment::OClassDeployment,
     package::OPackage,
     pointer::{index, key},
     problem::Violation,
@@ -22,7 +23,11 @@ pub fn package_advice(package: &OPackage) -> Vec<Violation> {
         );
         report.add("/version", message);
     }
+    for (i, function) in package.functions.iter().enumerate() {
+        secrets::advise(&mut report, &key(&index("/functions", i), "config"), &function.config);
+    }
     for (i, deployment) in package.deployments.iter().enumerate() {
+        environments(&mut report, &index("/deployments", i), deployment);
         let class = package.classes.iter().find(|class| class.key == deployment.class_key);
         let bindings = class.map(|class| class.function_bindings.as_slice()).unwrap_or_default();
         let at = key(&index("/deployments", i), "functions");
@@ -46,4 +51,29 @@ pub fn package_advice(package: &OPackage) -> Vec<Violation> {
         }
     }
     report.into_violations()
+}
+
+/// What to say of a valid deployment all the same.
+#[must_use]
+pub fn deployment_advice(deployment: &OClassDeployment) -> Vec<Violation> {
+    let mut report = Report::default();
+    environments(&mut report, "", deployment);
+    report.into_violations()
+}
+
+/// As [`deployment_advice`], with pointers into a document that holds the list under `deployments`.
+#[must_use]
+pub fn deployments_advice(list: &[OClassDeployment]) -> Vec<Violation> {
+    let mut report = Report::default();
+    for (i, deployment) in list.iter().enumerate() {
+        environments(&mut report, &index("/deployments", i), deployment);
+    }
+    report.into_violations()
+}
+
+fn environments(report: &mut Report, at: &str, deployment: &OClassDeployment) {
+    let at = key(at, "functions");
+    for (i, function) in deployment.functions.iter().enumerate() {
+        secrets::advise(report, &key(&index(&at, i), "config"), &function.config);
+    }
 }

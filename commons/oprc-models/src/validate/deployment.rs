@@ -2,7 +2,7 @@
 
 use super::{
     MAX_DEPLOYMENTS, MAX_ENTRIES, MAX_PARTITIONS, MAX_REPLICAS, MAX_SHARDS, provision,
-    report::Report,
+    report::Report, secrets,
 };
 use crate::{
     deployment::{
@@ -65,6 +65,7 @@ fn overrides(report: &mut Report, at: &str, functions: &[FunctionOverride]) {
             provision::check(report, &key(&at, "provision_config"), config);
         }
         report.environment(&key(&at, "config"), &function.config);
+        secrets::check(report, &key(&at, "secrets"), &function.secrets, &function.config);
     }
 }
 

@@ -10,11 +10,12 @@ mod deployment;
 mod package;
 mod provision;
 mod report;
+mod secrets;
 
 #[cfg(test)]
 mod tests;
 
-pub use advice::package_advice;
+pub use advice::{deployment_advice, deployments_advice, package_advice};
 pub use deployable::deployable;
 
 use crate::{deployment::OClassDeployment, package::OPackage, problem::Violation};

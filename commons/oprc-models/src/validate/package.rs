@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     MAX_CLASSES, MAX_DEPENDENCIES, MAX_ENTRIES, MAX_FUNCTIONS, MAX_INLINE_DEPLOYMENTS,
     deployable::deployable, deployment, provision, report::Report,
+    secrets,
 };
 use crate::{
     dependency::{Dependency, foreign_functions},
@@ -34,6 +35,7 @@ pub(super) fn check(report: &mut Report, package: &OPackage) {
         let at = index("/functions", i);
         provision::check(report, &key(&at, "provision_config"), &function.provision_config);
         report.environment(&key(&at, "config"), &function.config);
+        secrets::check(report, &key(&at, "secrets"), &function.secrets, &function.config);
     }
     let dependencies = dependencies(report, package);
     report.unique("/classes", "key", package.classes.iter().map(|class| class.key.as_str()));

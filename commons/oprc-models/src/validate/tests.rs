@@ -109,6 +109,22 @@ fn checks_functions() {
 }
 
 #[test]
+fn checks_secrets() {
+    let at = "/functions/1/secrets";
+    let secret = json!({"name": "db", "key": "password"});
+    check(at, json!({"DB_PASSWORD": secret, "db.user": secret}), &[]);
+    check(at, json!({"A=B": secret}), &["/functions/1/secrets/A=B"]);
+    check(at, json!({"": secret}), &["/functions/1/secrets/"]);
+    let many: serde_json::Map<_, _> =
+        (0..=MAX_ENTRIES).map(|n| (format!("V{n}"), secret.clone())).collect();
+    check(at, many.into(), &[at]);
+    let both = json!({"key": "f", "config": {"A": "x"}, "secrets": {"A": secret}});
+    check("/functions/1", both, &["/functions/1/secrets/A"]);
+    let over = json!([{"function_key": "add", "config": {"A": "x"}, "secrets": {"A": secret}}]);
+    check("/deployments/0/functions", over, &["/deployments/0/functions/0/secrets/A"]);
+}
+
+#[test]
 fn checks_deployments() {
     let at = "/deployments/0";
     for (field, value, want) in [

@@ -33,6 +33,7 @@ pub(crate) fn unit(id: &str, generation: u64) -> DeploymentUnit {
             function_type: FunctionType::Custom,
             provision_config: Default::default(),
             config: Default::default(),
+            secrets: Default::default(),
             replicas: Replicas { min: 1, max: None, target: 2 },
             qos_requirement: None,
             available_location: None,

@@ -153,6 +153,29 @@ fn deployment_overrides_its_functions() {
     assert_eq!(plain.provision_config.container_image.as_deref(), Some("cart:1"));
 }
 
+/// A variable is a secret or is none, and the deployment has the last word.
+#[test]
+fn deployment_overrides_secrets() {
+    let secret = |key: &str| json!({"name": "db", "key": key});
+    let function = json!({
+        "key": "cart.add",
+        "config": {"A": "package", "B": "package"},
+        "secrets": {"C": secret("package"), "D": secret("package"), "E": secret("package")},
+    });
+    let package = [package(json!({"functions": [function]}))];
+    let over = json!({"functions": [{
+        "function_key": "cart.add",
+        "config": {"D": "deployment"},
+        "secrets": {"B": secret("deployment"), "C": secret("deployment")},
+    }]});
+    let function = built(over, &package).unwrap().functions.remove(0);
+    let config: Vec<_> = function.config.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(config, ["A=package", "D=deployment"]);
+    let secrets = function.secrets.iter();
+    let secrets: Vec<_> = secrets.map(|(k, at)| format!("{k}={}/{}", at.name, at.key)).collect();
+    assert_eq!(secrets, ["B=db/deployment", "C=db/deployment", "E=db/package"]);
+}
+
 #[test]
 fn takes_what_is_said_of_its_cluster() {
     let spec = json!({

@@ -103,7 +103,7 @@ const STOPPING: &str = "Stopping";
 impl Runtime for Simulated {
     fn about(&self) -> About {
         About {
-            features: vec![features::SIMULATED.to_owned()],
+            features: [features::SIMULATED, features::SECRETS].map(str::to_owned).into(),
             labels: [("runtime".to_owned(), "simulated".to_owned())].into(),
             n_nodes: self.options.n_nodes,
             n_ready_nodes: self.options.n_nodes,
@@ -182,8 +182,17 @@ fn progress(unit: &DeploymentUnit, condition: RunCondition, phase: &str) -> Prog
         phase: phase.to_owned(),
         message: None,
         functions: functions.collect(),
-        resource_refs: vec![format!("simulated/{}", unit.id)],
+        resource_refs: resource_refs(unit),
     }
+}
+
+/// The unit itself, and the secrets that a runtime would read for it: their names alone.
+fn resource_refs(unit: &DeploymentUnit) -> Vec<String> {
+    let secrets = unit.functions.iter().flat_map(|function| function.secrets.values());
+    let secrets: BTreeSet<String> = secrets.map(|at| format!("secret/{}", at.name)).collect();
+    let mut refs = vec![format!("simulated/{}", unit.id)];
+    refs.extend(secrets);
+    refs
 }
 
 /// How a unit is that was told to fail.

@@ -1,4 +1,4 @@
-use oprc_models::meta::Timestamp;
+use oprc_models::{meta::Timestamp, secret::SecretRef};
 
 use super::*;
 use crate::{crm::tests::unit, record};
@@ -25,6 +25,18 @@ async fn walk(runtime: &Simulated, unit: &DeploymentUnit, is_deleted: bool) -> (
             }
         }
     }
+}
+
+/// The names of secrets are shown, each once, and nothing else of them.
+#[test]
+fn a_record_names_the_secrets() {
+    let mut unit = unit("a", 1);
+    for (variable, key) in [("DB_USER", "user"), ("DB_PASSWORD", "password")] {
+        let at = SecretRef { name: "db".parse().unwrap(), key: key.parse().unwrap() };
+        unit.functions[0].secrets.insert(variable.to_owned(), at);
+    }
+    let progress = progress(&unit, RunCondition::Running, "Running");
+    assert_eq!(progress.resource_refs, ["simulated/a", "secret/db"]);
 }
 
 #[tokio::test]
