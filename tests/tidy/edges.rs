@@ -12,7 +12,7 @@ use crate::{assert_none, files};
 /// - Controllers do not know the API: they speak through the store.
 const EDGES: &[(&str, &[&str])] = &[
     ("oprc-models", &[]),
-    ("oprc-http", &[]),
+    ("oprc-http", &["oprc-observability"]),
     ("oprc-observability", &[]),
     ("oprc-config", &["oprc-models"]),
     ("oprc-cp-storage", &["oprc-models"]),
@@ -32,7 +32,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "oprc-pm-api",
-        &["oprc-controller-runtime", "oprc-cp-storage", "oprc-models", "oprc-planning"],
+        &[
+            "oprc-controller-runtime",
+            "oprc-cp-storage",
+            "oprc-models",
+            "oprc-observability",
+            "oprc-planning",
+        ],
     ),
     (
         "oprc-pm",

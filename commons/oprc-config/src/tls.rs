@@ -1,4 +1,5 @@
-//! Where the certificates of a connection are, checked to be readable at start-up.
+//! Where the certificates of a connection are, ours toward others or of our own server, checked to
+//! be readable at start-up. What is in them is not looked at here.
 
 use std::{
     fs::File,
@@ -62,6 +63,56 @@ impl Tls {
     /// Whether any certificate is named, so that an unencrypted connection cannot be meant.
     pub(crate) const fn is_wanted(&self) -> bool {
         self.ca_cert_path.is_some() || self.client.is_some()
+    }
+}
+
+/// PEM files of a TLS server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// The certificate, followed by its chain.
+    pub cert_path: PathBuf,
+    /// Its private key.
+    pub key_path: PathBuf,
+    /// Which certificates clients show; `None`: they are asked for none.
+    pub clients: Option<ClientCerts>,
+}
+
+/// The certificates of a server's clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCerts {
+    /// PEM file of the authorities that they are checked against.
+    pub ca_path: PathBuf,
+    /// Whether who shows none is refused. One that is shown must be good either way.
+    pub is_required: bool,
+}
+
+/// The three variables that make a [`ServerTls`], with their names for the mistakes.
+pub(crate) struct ServerPaths<'a> {
+    pub(crate) cert: (&'a str, Option<PathBuf>),
+    pub(crate) key: (&'a str, Option<PathBuf>),
+    pub(crate) client_ca: (&'a str, Option<PathBuf>),
+}
+
+impl ServerPaths<'_> {
+    /// Checks that the files can be read. A certificate and its key come together; client
+    /// authorities only with them.
+    pub(crate) fn check(self, parser: &mut Parser, is_required: bool) -> Option<ServerTls> {
+        let mut given = None;
+        for (name, path) in [&self.client_ca, &self.key, &self.cert] {
+            if let Some(path) = path {
+                check_readable(parser, name, path);
+                given = Some(*name);
+            }
+        }
+        for (name, path) in [&self.cert, &self.key] {
+            if let Some(given) = given
+                && path.is_none()
+            {
+                parser.mistake(name, format!("is not set, but {given} is: TLS needs both"));
+            }
+        }
+        let clients = self.client_ca.1.map(|ca_path| ClientCerts { ca_path, is_required });
+        Some(ServerTls { cert_path: self.cert.1?, key_path: self.key.1?, clients })
     }
 }
 

@@ -5,8 +5,9 @@
 
 mod seats;
 mod stall;
+pub mod tls;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request};
 use hyper::{body::Incoming, service::service_fn};
@@ -15,7 +16,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::{sleep, timeout},
@@ -52,6 +53,22 @@ const CONNECTIONS_CUT: &str = "oprc_http_connections_cut_total";
 /// Makes what accepts a TLS connection now, so that certificates can be replaced while it serves.
 pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
 
+/// A connection, as the server knows it: an extension of every request that came on it.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The address at its other end.
+    pub address: SocketAddr,
+    /// Whom the client certificate names that TLS has verified, see [`tls::subject`].
+    pub certificate_subject: Option<Arc<str>>,
+}
+
+/// What the first byte of a TLS connection is: the type of its first record, a handshake.
+const TLS_HANDSHAKE: u8 = 22;
+
+/// What somebody is told who speaks without encryption where TLS is spoken.
+const WANTS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
+    content-length: 46\r\nconnection: close\r\n\r\nthis port speaks TLS alone: want an https URL\n";
+
 /// Describes this crate's metrics to the recorder in place.
 pub fn describe_metrics() {
     metrics::describe_counter!(CONNECTIONS_CUT, "Connections ended by the server, by reason.");
@@ -74,10 +91,10 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     loop {
         let accepting = async {
-            let (stream, _) = listener.accept().await?;
-            Ok::<_, io::Error>((stream, seats.take().await))
+            let (stream, address) = listener.accept().await?;
+            Ok::<_, io::Error>((stream, address, seats.take().await))
         };
-        let (stream, seat) = tokio::select! {
+        let (stream, address, seat) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             accepted = accepting => match accepted {
@@ -96,8 +113,8 @@ pub async fn serve(
             tokio::select! {
                 biased;
                 () = sent_away.cancelled() => (),
-                ended = connect(stream, tls, router, seat, stop) => if let Err(err) = ended {
-                    tracing::debug!(error = %err, "a connection broke");
+                ended = connect((stream, address), tls, router, seat, stop) => if let Err(err) = ended {
+                    tracing::debug!(error = %err, %address, "a connection broke");
                 }
             }
         });
@@ -111,22 +128,52 @@ pub async fn serve(
 }
 
 async fn connect(
-    stream: TcpStream,
+    (mut stream, address): (TcpStream, SocketAddr),
     tls: Option<Acceptor>,
     router: Router,
     seat: Seat,
     stop: CancellationToken,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let Some(tls) = tls else { return answer(stream, router, seat, stop).await };
-    let stream = timeout(HANDSHAKE_TIMEOUT, tls().accept(stream)).await;
+    let mut connection = Connection { address, certificate_subject: None };
+    let Some(tls) = tls else { return answer(stream, connection, router, seat, stop).await };
+    let handshake = async {
+        if first_byte(&stream).await? != TLS_HANDSHAKE {
+            refuse_plain(&mut stream).await?;
+            return Err(io::Error::other("not TLS: want an https URL at this port"));
+        }
+        tls().accept(stream).await
+    };
+    let stream = timeout(HANDSHAKE_TIMEOUT, handshake).await;
     let stream = stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    answer(stream, router, seat, stop).await
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    connection.certificate_subject =
+        shown.and_then(|certificate| tls::subject::of(certificate)).map(Arc::from);
+    answer(stream, connection, router, seat, stop).await
+}
+
+/// The first byte that the client sends, which stays to be read.
+async fn first_byte(stream: &TcpStream) -> io::Result<u8> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let [first] = first;
+    Ok(first)
+}
+
+/// Says what is wrong to a client that a log here does not reach.
+async fn refuse_plain(stream: &mut TcpStream) -> io::Result<()> {
+    // What is left unread at the end would reset the connection, and lose the answer with it.
+    let _ = stream.read(&mut [0; 4096]).await?;
+    stream.write_all(WANTS_TLS).await?;
+    stream.shutdown().await
 }
 
 /// Answers the requests of one connection until it ends, or until `stop` and the one under way.
 async fn answer(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    connection: Connection,
     router: Router,
     seat: Seat,
     stop: CancellationToken,
@@ -137,7 +184,8 @@ async fn answer(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(connection.clone());
         let (busy, router) = (seat.begin(), router.clone());
         async move {
             // Sent away at this very moment: nothing of the request is done.

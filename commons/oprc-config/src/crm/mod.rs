@@ -11,7 +11,7 @@ use oprc_models::names::{ClusterName, Key};
 use crate::{
     Credential, Secret, env, log,
     parse::{Mistakes, Parser, Settings as _, Variable, settings},
-    tls,
+    tls::{ServerPaths, ServerTls},
     value::{Invalid, List, Setting, Within},
 };
 
@@ -100,17 +100,6 @@ pub enum Storage {
     Memory,
 }
 
-/// PEM files of a TLS server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerTls {
-    /// The certificate, followed by its chain.
-    pub cert_path: PathBuf,
-    /// Its private key.
-    pub key_path: PathBuf,
-    /// The authorities of client certificates; `None`: clients need none.
-    pub client_ca_path: Option<PathBuf>,
-}
-
 /// How the simulated runtime behaves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Simulated {
@@ -150,12 +139,12 @@ impl Config {
             parser.mistake("OPRC_CRM_CLUSTER_NAME", format!("is not set: want {want}"));
         }
         let token = token(&mut parser, variables.token, variables.token_file);
-        let paths = [
-            ("OPRC_CRM_TLS_CERT_PATH", variables.tls_cert_path),
-            ("OPRC_CRM_TLS_KEY_PATH", variables.tls_key_path),
-            ("OPRC_CRM_TLS_CLIENT_CA_PATH", variables.tls_client_ca_path),
-        ];
-        let tls = server_tls(&mut parser, paths);
+        let tls = ServerPaths {
+            cert: ("OPRC_CRM_TLS_CERT_PATH", variables.tls_cert_path),
+            key: ("OPRC_CRM_TLS_KEY_PATH", variables.tls_key_path),
+            client_ca: ("OPRC_CRM_TLS_CLIENT_CA_PATH", variables.tls_client_ca_path),
+        }
+        .check(&mut parser, true);
         parser.finish()?;
         let Some(cluster_name) = variables.cluster_name else {
             unreachable!("a name that is missing or wrong is a mistake")
@@ -202,26 +191,6 @@ fn token(parser: &mut Parser, value: Option<Secret>, file: Option<PathBuf>) -> O
         }
         (None, None) => None,
     }
-}
-
-/// A certificate and its key come together; client authorities only with them.
-fn server_tls(
-    parser: &mut Parser,
-    paths: [(&'static str, Option<PathBuf>); 3],
-) -> Option<ServerTls> {
-    for (name, path) in &paths {
-        if let Some(path) = path {
-            tls::check_readable(parser, name, path);
-        }
-    }
-    let [(cert, cert_path), (key, key_path), (_, client_ca_path)] = paths;
-    let is_wanted = cert_path.is_some() || key_path.is_some() || client_ca_path.is_some();
-    for (name, path) in [(cert, &cert_path), (key, &key_path)] {
-        if is_wanted && path.is_none() {
-            parser.mistake(name, "is not set, but another OPRC_CRM_TLS_ variable is: TLS needs it");
-        }
-    }
-    Some(ServerTls { cert_path: cert_path?, key_path: key_path?, client_ca_path })
 }
 
 /// Where the CRM keeps what it holds, in one word.

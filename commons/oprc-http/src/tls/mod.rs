@@ -1,4 +1,12 @@
-//! TLS of the server, and its files, read again when they change.
+//! TLS of a server, and its files, read again when they change.
+//!
+//! Versions 1.2 and 1.3, since the library has no older one. Certificates are replaced while it
+//! serves: connections that are open keep what they were opened with.
+//!
+//! Invariant: while the files cannot be used (half written, a key of another certificate) what was
+//! last good stays.
+
+pub mod subject;
 
 use std::{
     io,
@@ -7,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use oprc_config::crm::ServerTls;
+use oprc_observability::Report;
 use parking_lot::RwLock;
 use rustls::{
     RootCertStore, ServerConfig,
@@ -19,8 +27,40 @@ use tokio::{task::spawn_blocking, time::sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-/// Between two looks at the files. A certificate is replaced days before it expires.
-const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
+/// Between two looks at the files. They are read, not watched: a mounted secret is replaced by
+/// turning a link, which a watch of the file does not see.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Where the certificates of a server are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// PEM file of the certificate, followed by its chain.
+    pub cert_path: PathBuf,
+    /// PEM file of its private key.
+    pub key_path: PathBuf,
+    /// What clients show of themselves.
+    pub clients: Clients,
+}
+
+/// What clients show of themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// Nothing.
+    Anonymous,
+    /// A certificate of one of the authorities in this PEM file, or none.
+    Optional(PathBuf),
+    /// A certificate of one of the authorities in this PEM file.
+    Required(PathBuf),
+}
+
+impl Clients {
+    fn ca_path(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Anonymous => None,
+            Self::Optional(path) | Self::Required(path) => Some(path),
+        }
+    }
+}
 
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -60,21 +100,26 @@ struct Contents {
 }
 
 /// TLS as the files have it now.
-pub(crate) struct Tls {
-    files: ServerTls,
+pub struct Tls {
+    files: Files,
     current: RwLock<(Contents, Arc<ServerConfig>)>,
 }
 
 impl Tls {
     /// Reads the files.
-    pub(crate) fn load(files: ServerTls) -> Result<Self, TlsError> {
+    ///
+    /// # Errors
+    ///
+    /// See [`TlsError`].
+    pub fn load(files: Files) -> Result<Self, TlsError> {
         let contents = read(&files)?;
         let config = configure(&files, &contents)?;
         Ok(Self { files, current: RwLock::new((contents, config)) })
     }
 
     /// What accepts a connection now.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+    #[must_use]
+    pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.current.read().1))
     }
 
@@ -88,51 +133,62 @@ impl Tls {
         *self.current.write() = (contents, config);
         Ok(true)
     }
-}
 
-/// Reads the files again and again until `stop`. While they cannot be used the last ones stay.
-pub(crate) async fn run(tls: Arc<Tls>, stop: CancellationToken) {
-    while stop.run_until_cancelled(sleep(REFRESH_INTERVAL)).await.is_some() {
-        let refreshing = Arc::clone(&tls);
-        match spawn_blocking(move || refreshing.refresh()).await {
-            Ok(Ok(true)) => tracing::info!("the certificates have changed"),
-            Ok(Ok(false)) => {}
-            Ok(Err(err)) => {
-                let error = oprc_observability::Report(&err);
-                tracing::warn!(%error, "the certificates cannot be read; the last ones stay");
+    /// Reads the files again and again until `stop`.
+    pub async fn keep_fresh(self: Arc<Self>, stop: CancellationToken) {
+        let mut was_usable = true;
+        while stop.run_until_cancelled(sleep(REFRESH_INTERVAL)).await.is_some() {
+            let refreshing = Arc::clone(&self);
+            match spawn_blocking(move || refreshing.refresh()).await {
+                Ok(Ok(has_changed)) => {
+                    if has_changed || !was_usable {
+                        tracing::info!("the certificates have been read again");
+                    }
+                    was_usable = true;
+                }
+                Ok(Err(err)) => {
+                    if was_usable {
+                        let error = Report(&err);
+                        tracing::warn!(%error, "the certificates cannot be used; the last stay");
+                    }
+                    was_usable = false;
+                }
+                Err(err) => tracing::warn!(error = %err, "the certificates cannot be read"),
             }
-            Err(err) => tracing::warn!(error = %err, "the certificates cannot be read"),
         }
     }
 }
 
-fn read(files: &ServerTls) -> Result<Contents, TlsError> {
+fn read(files: &Files) -> Result<Contents, TlsError> {
     let read = |path: &PathBuf| {
         std::fs::read(path).map_err(|source| TlsError::Read { path: path.clone(), source })
     };
     Ok(Contents {
         cert: read(&files.cert_path)?,
         key: read(&files.key_path)?,
-        client_ca: files.client_ca_path.as_ref().map(read).transpose()?,
+        client_ca: files.clients.ca_path().map(read).transpose()?,
     })
 }
 
-fn configure(files: &ServerTls, contents: &Contents) -> Result<Arc<ServerConfig>, TlsError> {
+fn configure(files: &Files, contents: &Contents) -> Result<Arc<ServerConfig>, TlsError> {
     let certs = certificates(&files.cert_path, &contents.cert)?;
     let key = PrivateKeyDer::from_pem_slice(&contents.key)
         .map_err(|source| TlsError::Pem { path: files.key_path.clone(), source })?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    let builder = match (&files.client_ca_path, &contents.client_ca) {
+    let builder = match (files.clients.ca_path(), &contents.client_ca) {
         (Some(path), Some(pem)) => {
             let mut roots = RootCertStore::empty();
             for certificate in certificates(path, pem)? {
                 roots.add(certificate)?;
             }
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-            builder.with_client_cert_verifier(verifier)
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = match files.clients {
+                Clients::Optional(_) => verifier.allow_unauthenticated(),
+                Clients::Required(_) | Clients::Anonymous => verifier,
+            };
+            builder.with_client_cert_verifier(verifier.build()?)
         }
         _ => builder.with_no_client_auth(),
     };
@@ -146,3 +202,6 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
         .collect::<Result<_, _>>()
         .map_err(|source| TlsError::Pem { path: path.to_path_buf(), source })
 }
+
+#[cfg(test)]
+mod tests;

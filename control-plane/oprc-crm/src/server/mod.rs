@@ -5,7 +5,6 @@
 
 #[cfg(test)]
 mod tests;
-mod tls;
 pub(crate) mod token;
 
 use std::{
@@ -16,19 +15,23 @@ use std::{
     time::Duration,
 };
 
-use oprc_config::crm::{Config, Storage};
+use oprc_config::{
+    crm::{Config, Storage},
+    tls::ServerTls,
+};
 use oprc_cp_storage::{
     SharedStore,
     embedded::{EmbeddedStore, OpenError},
     memory::MemoryStore,
 };
+use oprc_http::tls::{Clients, Files, Tls, TlsError};
 use tokio::{
     net::TcpListener,
     task::{JoinError, JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{tls::Tls, token::Tokens};
+use self::token::Tokens;
 use crate::{
     Error,
     clock::Clock,
@@ -85,7 +88,7 @@ pub enum StartError {
     Token(#[source] io::Error),
     /// The certificates cannot be used.
     #[error("the certificates cannot be used")]
-    Tls(#[from] tls::TlsError),
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error("cannot listen on {addr}")]
     Listen {
@@ -127,7 +130,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// See [`StartError`].
 pub async fn start_with(config: Config, options: Options) -> Result<Running, StartError> {
     let Options { store, runtime, render_metrics, clock } = options;
-    let tls = config.tls.map(Tls::load).transpose()?.map(Arc::new);
+    let tls = config.tls.map(|tls| Tls::load(files(tls))).transpose()?.map(Arc::new);
     let tokens = config.token.map(Tokens::load).transpose().map_err(StartError::Token)?;
     let tokens = tokens.map(Arc::new);
     let store = match store {
@@ -155,7 +158,7 @@ pub async fn start_with(config: Config, options: Options) -> Result<Running, Sta
         parts.spawn(token::run(tokens, work_stop.clone()));
     }
     if let Some(tls) = &tls {
-        parts.spawn(tls::run(Arc::clone(tls), work_stop.clone()));
+        parts.spawn(Arc::clone(tls).keep_fresh(work_stop.clone()));
     }
     let acceptor = tls.map(|tls| Arc::new(move || tls.acceptor()) as oprc_http::Acceptor);
     let accepting = oprc_http::serve(listener, acceptor, router(app), GRACE, stop.clone());
@@ -256,4 +259,13 @@ fn simulated(config: oprc_config::crm::Simulated) -> Simulated {
         n_nodes: config.n_nodes,
         availability: config.availability,
     })
+}
+
+fn files(tls: ServerTls) -> Files {
+    let clients = match tls.clients {
+        None => Clients::Anonymous,
+        Some(clients) if clients.is_required => Clients::Required(clients.ca_path),
+        Some(clients) => Clients::Optional(clients.ca_path),
+    };
+    Files { cert_path: tls.cert_path, key_path: tls.key_path, clients }
 }
