@@ -37,6 +37,7 @@ impl Metrics {
         let metrics = Self(builder()?.install_recorder()?);
         process::describe_metrics();
         log::describe_metrics();
+        crate::lines::describe_metrics();
         Ok(metrics)
     }
 
