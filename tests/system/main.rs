@@ -14,6 +14,7 @@ mod configuration;
 mod connections;
 mod crashes;
 mod credentials;
+mod door;
 mod examples;
 mod history;
 mod hostile;

@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use oprc_controller_runtime::cache::{Cache, Freshness};
 use oprc_cp_storage::{Op, Precondition, Store, Txn, Write, memory::MemoryStore};
 use oprc_models::meta::Timestamp;
-use oprc_pm_api::{ApiState, Limits, router};
+use oprc_pm_api::{ApiState, Door, Limits, router};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -53,6 +53,7 @@ async fn api() -> (Arc<MemoryStore>, Router) {
         readiness: Arc::new(Vec::new),
         default_cluster: None,
         stopping: CancellationToken::new(),
+        door: Door::default(),
     };
     (store, router(state))
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     call::{Answer, json},
+    door::audit::Effects,
     etag,
     splice::{Object, array},
     writes::{Outcome, Written},
@@ -68,7 +69,9 @@ pub(crate) fn all_written(written: &[Written], warnings: &[Violation]) -> Answer
     }
     object.end();
     let is_new = written.iter().any(|one| one.outcome == Outcome::Created);
-    Ok(json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, buffer))
+    let mut response = json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, buffer);
+    response.extensions_mut().insert(Effects::of(written));
+    Ok(response)
 }
 
 /// The answer to a write: the document as it is stored now.
@@ -82,6 +85,7 @@ pub(crate) fn written(written: &Written, mut warnings: Vec<Violation>, path: &st
         Outcome::Deleting | Outcome::Underway => StatusCode::ACCEPTED,
     };
     let mut response = json(status, buffer);
+    response.extensions_mut().insert(Effects::of(std::slice::from_ref(written)));
     let headers = response.headers_mut();
     let tag = format!("\"{}\"", written.revision);
     headers.extend(etag::header_value(&tag).map(|tag| (header::ETAG, tag)));

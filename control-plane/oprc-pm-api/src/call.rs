@@ -9,13 +9,18 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use oprc_controller_runtime::cache::{Cache, Freshness, State};
-use oprc_cp_storage::SharedStore;
+use oprc_cp_storage::{SharedStore, keys::Key};
 use oprc_models::names::{ClusterName, InvalidName};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     ApiState, Limits,
+    door::{
+        Door,
+        audit::{Audit, Notes},
+        rate::Limiter,
+    },
     error::ApiError,
     etag,
     params::Params,
@@ -40,6 +45,9 @@ pub(crate) struct App {
     /// A permit for each watch that may be open.
     pub(crate) watchers: Arc<Semaphore>,
     pub(crate) stopping: CancellationToken,
+    pub(crate) door: Door,
+    pub(crate) audit: Option<Audit>,
+    pub(crate) limiter: Limiter,
 }
 
 /// The shared form that handlers take.
@@ -51,6 +59,7 @@ pub(crate) type Answer = Result<Response, ApiError>;
 impl From<ApiState> for App {
     fn from(state: ApiState) -> Self {
         let ApiState { store, cache, freshness, now, new_uid, .. } = state;
+        let audit = state.door.audit.clone().map(|lines| Audit::new(lines, Arc::clone(&now)));
         let (reading, from) = (Arc::clone(&store), Arc::clone(&cache));
         let writes = Writes::new(store, from, freshness.clone(), now, Arc::clone(&new_uid));
         let writes = writes.keeping(state.limits.max_revisions);
@@ -68,6 +77,9 @@ impl From<ApiState> for App {
             new_uid,
             watchers: Arc::new(Semaphore::new(state.limits.max_watches)),
             stopping: state.stopping,
+            limiter: Limiter::new(&state.door.rates),
+            door: state.door,
+            audit,
         }
     }
 }
@@ -132,6 +144,7 @@ impl<S: Sync> FromRequest<S> for Call {
         let by = By {
             correlation_id: parts.extensions.remove::<CorrelationId>(),
             subject: parts.extensions.remove::<Subject>(),
+            notes: parts.extensions.remove::<Notes>(),
         };
         Ok(Self { uri: parts.uri, headers: parts.headers, by, body })
     }
@@ -148,9 +161,17 @@ impl Call {
 pub(crate) struct By {
     correlation_id: Option<CorrelationId>,
     subject: Option<Subject>,
+    notes: Option<Notes>,
 }
 
 impl By {
+    /// Has the audit log name `key`, whatever becomes of the request.
+    pub(crate) fn intends(&self, key: &Key) {
+        if let Some(notes) = &self.notes {
+            notes.intends(key);
+        }
+    }
+
     /// What is stored of it with a write.
     pub(crate) fn provenance(&self) -> Provenance<'_> {
         Provenance {

@@ -64,8 +64,12 @@ impl ApiError {
         self
     }
 
-    pub(crate) fn with_retry(mut self) -> Self {
-        self.retry_after_secs = Some(RETRY_AFTER_SECS);
+    pub(crate) fn with_retry(self) -> Self {
+        self.with_retry_after(RETRY_AFTER_SECS)
+    }
+
+    pub(crate) fn with_retry_after(mut self, secs: u32) -> Self {
+        self.retry_after_secs = Some(secs);
         self
     }
 }

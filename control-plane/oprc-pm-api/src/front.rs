@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::{
     Limits,
     call::{App, CorrelationId},
+    door::{audit, caller::ClientAddress},
     error::ApiError,
 };
 
@@ -34,7 +35,7 @@ const MAX_CORRELATION_BYTES: usize = 128;
 
 /// Kinds of request that are admitted apart, so that a flood of one starves no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lane {
+pub(crate) enum Lane {
     Write,
     Read,
     List,
@@ -118,13 +119,23 @@ pub(crate) async fn front(
     let id =
         correlation_id(request.headers()).unwrap_or_else(|| CorrelationId((app.new_uid)().into()));
     request.extensions_mut().insert(id.clone());
-
-    let response = match lanes.enter(lane, &app.limits) {
-        Some(_permit) => guarded(next.run(request), &app.limits, &id).await,
-        None => busy().into_response(),
+    if let Some(address) = ClientAddress::of(&request, &app.door.trusted_proxies) {
+        request.extensions_mut().insert(address);
+    }
+    let begun = match (&app.audit, &matched) {
+        (Some(audit), Some(route)) if lane == Lane::Write => {
+            audit.begin(&mut request, method, route, &id)
+        }
+        _ => Ok(None),
     };
 
-    let response = rendered(response, &id);
+    let (response, told) = match (begun, lanes.enter(lane, &app.limits)) {
+        (Err(refusal), _) => (refusal.into_response(), None),
+        (Ok(told), Some(_permit)) => (guarded(next.run(request), &app.limits, &id).await, told),
+        (Ok(told), None) => (busy().into_response(), told),
+    };
+
+    let response = rendered(response, &id, told);
     let status = response.status();
     let route = matched.as_ref().map_or("none", MatchedPath::as_str);
     observe(method, route, status, started);
@@ -175,7 +186,8 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-fn lane(method: &Method, matched: Option<&MatchedPath>) -> Lane {
+/// The kind of a request.
+pub(crate) fn lane(method: &Method, matched: Option<&MatchedPath>) -> Lane {
     let Some(route) = matched.map(MatchedPath::as_str) else { return Lane::Read };
     if !route.starts_with("/api/") {
         Lane::Probe
@@ -229,9 +241,15 @@ fn correlation_id(headers: &HeaderMap) -> Option<CorrelationId> {
     is_valid.then(|| CorrelationId(text.into()))
 }
 
-/// The response with its correlation id; a refusal, whoever made it, as a problem document.
-fn rendered(mut response: Response, id: &CorrelationId) -> Response {
+/// The response with its correlation id; a refusal, whoever made it, as a problem document; and told
+/// to the audit log.
+fn rendered(
+    mut response: Response,
+    id: &CorrelationId,
+    told: Option<audit::Entry>,
+) -> Response {
     let status = response.status();
+    let mut code = None;
     if status.is_client_error() || status.is_server_error() {
         let carried = response.extensions_mut().remove::<Box<Problem>>();
         let is_body_kept = carried.is_none()
@@ -242,12 +260,16 @@ fn rendered(mut response: Response, id: &CorrelationId) -> Response {
         if !is_body_kept {
             let mut problem = carried.unwrap_or_else(|| Box::new(generic(status)));
             problem.correlation_id = Some(id.0.to_string());
+            code = Some(problem.code.clone());
             let text = serde_json::to_vec(&*problem).unwrap_or_default();
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
             headers.remove(header::CONTENT_LENGTH);
             *response.body_mut() = Body::from(text);
         }
+    }
+    if let Some(told) = told {
+        told.end(&response, code.as_deref());
     }
     response.headers_mut().extend(HeaderValue::from_str(&id.0).ok().map(|id| (CORRELATION, id)));
     response

@@ -14,6 +14,7 @@
 mod answer;
 mod body;
 mod call;
+mod door;
 mod error;
 mod etag;
 mod front;
@@ -35,6 +36,7 @@ use oprc_cp_storage::SharedStore;
 use oprc_models::{meta::Timestamp, names::ClusterName};
 use tokio_util::sync::CancellationToken;
 
+pub use door::{Door, Rate, Rates};
 pub use peer::Peer;
 pub use router::router;
 
@@ -119,10 +121,13 @@ pub struct ApiState {
     pub default_cluster: Option<ClusterName>,
     /// Ends all watches at once.
     pub stopping: CancellationToken,
+    /// What stands between callers and the routes.
+    pub door: Door,
 }
 
 /// Describes this crate's metrics to the recorder, once, after it was installed.
 pub fn describe_metrics() {
+    door::describe_metrics();
     front::describe_metrics();
     resources::watch::describe_metrics();
     writes::describe_metrics();

@@ -12,6 +12,10 @@ use oprc_models::{deployment::OClassDeployment, package::OPackage};
 use crate::{
     ApiState,
     call::App,
+    door::{
+        for_browsers,
+        rate::{by_address, by_subject},
+    },
     front::{Lanes, front},
     resources::{
         apply, bundles, clusters, deployments, packages, parts, probes, records, revisions,
@@ -26,8 +30,16 @@ pub fn router(state: ApiState) -> Router {
     let front = from_fn_with_state((Arc::clone(&app), lanes), front);
     let api = Router::new().merge(specs()).merge(history()).merge(observed()).merge(watched());
     let routes = Router::new().nest("/api/v1", api).merge(probes());
-    // The layer must be around the fallback too: an unknown route is answered like any other.
-    routes.fallback(|| async { http::StatusCode::NOT_FOUND }).layer(front).with_state(app)
+    // The layers must be around the fallback too: an unknown route is answered like any other. The
+    // last is the outermost.
+    let routes = routes
+        .fallback(|| async { http::StatusCode::NOT_FOUND })
+        .layer(from_fn_with_state(Arc::clone(&app), by_subject))
+        // Authentication stands here: outside what asks for a subject, inside what does not.
+        .layer(from_fn_with_state(Arc::clone(&app), by_address))
+        .layer(front)
+        .with_state(Arc::clone(&app));
+    for_browsers(routes, &app.door)
 }
 
 /// What users write.

@@ -8,6 +8,7 @@
 //! cache and the store are let go.
 
 mod crms;
+mod door;
 mod register;
 mod server;
 mod storage;

@@ -11,13 +11,16 @@ use oprc_controller_runtime::{
 use oprc_controllers::{Context, Controllers, Settings, Watchdog};
 use oprc_cp_storage::keys::Key;
 use oprc_crm_client::breaker;
+use oprc_http::tls::{Tls, TlsError};
 use oprc_models::meta::Timestamp;
+use oprc_observability::LinesGuard;
 use oprc_pm_api::{ApiState, Limits, router};
 use tokio::{net::TcpListener, runtime::Handle, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     crms::connect,
+    door,
     register::register_all,
     storage::{self, OpenError, Stores},
 };
@@ -57,6 +60,12 @@ pub enum StartError {
     /// The thread for the lease cannot be had.
     #[error("the thread of the lease cannot be started")]
     LeaseThread(#[source] io::Error),
+    /// The certificates cannot be used.
+    #[error("the certificates cannot be used")]
+    Tls(#[from] TlsError),
+    /// The audit log cannot be opened.
+    #[error("the audit log cannot be opened")]
+    Audit(#[source] io::Error),
 }
 
 /// A server that runs until it is shut down or dropped.
@@ -70,6 +79,8 @@ pub struct Running {
     serving: JoinSet<()>,
     parts: JoinSet<()>,
     grace: Duration,
+    /// Writes the last lines when everything else has ended.
+    _audit: Option<LinesGuard>,
     // Last, so that the lease's connection outlives what is asked of it.
     _lease_runtime: LeaseRuntime,
 }
@@ -85,6 +96,8 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let listen = |source| StartError::Listen { addr, source };
     let listener = TcpListener::bind(addr).await.map_err(listen)?;
     let addr = listener.local_addr().map_err(listen)?;
+    let tls = config.tls.clone().map(|tls| Tls::load(door::files(tls))).transpose()?;
+    let (audit, audit_guard) = door::audit(&config.audit).map_err(StartError::Audit)?.unzip();
     let lease_runtime = LeaseRuntime::start().map_err(StartError::LeaseThread)?;
     let stores = storage::open(&config.storage, lease_runtime.handle()).await?;
 
@@ -116,6 +129,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         readiness: readiness(watchdog.clone()),
         default_cluster: config.default_cluster.clone(),
         stopping: stop.clone(),
+        door: door::door(&config, audit),
     };
     let mut election = JoinSet::new();
     let handle = lease_runtime.handle().clone();
@@ -123,8 +137,11 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     election.spawn(lead(&config, stores, cache, watchdog, identity, handle, leading.clone()));
     let mut serving = JoinSet::new();
     let grace = config.server.shutdown_grace_secs.secs();
-    serving.spawn(oprc_http::serve(listener, None, router(api), grace, stop.clone()));
-    tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), "serving");
+    let is_tls = tls.is_some();
+    let acceptor = tls.map(|tls| door::keep_certificates(tls, &mut parts, stop.clone()));
+    let service = door::introduced(router(api));
+    serving.spawn(oprc_http::serve(listener, acceptor, service, grace, stop.clone()));
+    tracing::info!(%addr, is_tls, version = env!("CARGO_PKG_VERSION"), "serving");
     Ok(Running {
         addr,
         leading,
@@ -133,6 +150,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         serving,
         parts,
         grace,
+        _audit: audit_guard,
         _lease_runtime: lease_runtime,
     })
 }

@@ -63,6 +63,11 @@ impl Place {
             ("OPRC_PM_STORAGE_TYPE".to_owned(), self.kind.name().to_owned()),
             ("OPRC_PM_DATA_DIR".to_owned(), self.folder.path().display().to_string()),
         ];
+        // One address asks for everything here.
+        for kind in ["READS", "WRITES"] {
+            let name = format!("OPRC_PM_RATE_LIMIT_ADDRESS_{kind}_PER_SEC");
+            variables.push((name, "0".to_owned()));
+        }
         if let Some(etcd) = &self.etcd {
             variables.push(("OPRC_PM_ETCD_ENDPOINTS".to_owned(), etcd.endpoints().join(",")));
         }

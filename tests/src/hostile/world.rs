@@ -17,7 +17,7 @@ use oprc_cp_storage::{
     Op, Precondition, Revision, Store, Txn, Write, keys::Key, memory::MemoryStore,
 };
 use oprc_models::meta::Timestamp;
-use oprc_pm_api::{ApiState, Limits, router};
+use oprc_pm_api::{ApiState, Door, Limits, router};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -88,6 +88,7 @@ impl World {
             readiness: Arc::new(Vec::new),
             default_cluster: None,
             stopping: stop.clone(),
+            door: Door::default(),
         };
         cache.filled().await;
         Self { store, cache, router: router(state), stop }

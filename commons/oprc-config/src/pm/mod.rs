@@ -1,8 +1,11 @@
 //! Configuration of the Package Manager, `OPRC_PM_*`.
 
+mod audit;
 mod crms;
 mod etcd;
+mod limits;
 mod sections;
+mod tls;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -11,17 +14,21 @@ use oprc_models::names::ClusterName;
 use crate::{
     env,
     parse::{Mistakes, Parser, Settings as _, Variable},
+    tls::ServerTls,
 };
 
 pub use self::{
+    audit::{Audit, AuditLog, OnFailure},
     crms::Crm,
     etcd::{Etcd, Login},
+    limits::{Around, Network, Origin, RateLimits},
     sections::{Controllers, CrmCalls, Leader, Log, Server},
 };
 use self::{
     crms::CrmVariables,
     etcd::EtcdVariables,
     sections::{StorageType, StorageVariables},
+    tls::TlsVariables,
 };
 
 /// What every variable of the Package Manager begins with.
@@ -30,6 +37,10 @@ pub const PREFIX: &str = "OPRC_PM_";
 /// The variables, by section, for `--help` and the README.
 pub const VARIABLES: &[&[Variable]] = &[
     Server::VARIABLES,
+    TlsVariables::VARIABLES,
+    Around::VARIABLES,
+    RateLimits::VARIABLES,
+    Audit::VARIABLES,
     Log::VARIABLES,
     StorageVariables::VARIABLES,
     EtcdVariables::VARIABLES,
@@ -44,6 +55,14 @@ pub const VARIABLES: &[&[Variable]] = &[
 pub struct Config {
     /// Where the REST API listens and what it takes on.
     pub server: Server,
+    /// How connections to it are encrypted; `None`: not at all.
+    pub tls: Option<ServerTls>,
+    /// Who stands between callers and it.
+    pub around: Around,
+    /// How much one caller may ask for.
+    pub rate_limits: RateLimits,
+    /// Where it is written down who has written what.
+    pub audit: Audit,
     /// What is logged, and how.
     pub log: Log,
     /// Where documents are kept.
@@ -93,6 +112,10 @@ impl Config {
     pub fn parse(variables: BTreeMap<String, String>) -> Result<Self, Mistakes> {
         let mut parser = Parser::new(variables, PREFIX);
         let server = parser.section();
+        let tls = tls::parse(&mut parser);
+        let around = parser.section();
+        let rate_limits = parser.section();
+        let audit = parser.section();
         let log = parser.section();
         let storage = Storage::parse(&mut parser);
         let crm_calls: CrmCalls = parser.section();
@@ -102,7 +125,20 @@ impl Config {
         let default_cluster = crms::default_cluster(&mut parser, &crm_calls, &crms);
         check_order(&mut parser, &crm_calls, &controllers);
         parser.finish()?;
-        Ok(Self { server, log, storage, crms, crm_calls, default_cluster, controllers, leader })
+        Ok(Self {
+            server,
+            tls,
+            around,
+            rate_limits,
+            audit,
+            log,
+            storage,
+            crms,
+            crm_calls,
+            default_cluster,
+            controllers,
+            leader,
+        })
     }
 }
 

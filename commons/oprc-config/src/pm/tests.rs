@@ -264,3 +264,47 @@ fn the_family_and_its_neighbours_are_disjoint() {
         assert!(!family.iter().any(|suffix| variable.name.ends_with(suffix)), "{}", variable.name);
     }
 }
+
+#[test]
+fn the_door() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pem");
+    fs::write(&file, "x").unwrap();
+    let file = file.to_str().unwrap();
+    let (cert, key) = ("OPRC_PM_SERVER_TLS_CERT_PATH", "OPRC_PM_SERVER_TLS_KEY_PATH");
+    let (client_ca, client_auth) =
+        ("OPRC_PM_SERVER_TLS_CLIENT_CA_PATH", "OPRC_PM_SERVER_TLS_CLIENT_AUTH");
+    let needs = "is not set, but OPRC_PM_SERVER_TLS_CERT_PATH is: TLS needs both";
+    check(&[(cert, file)], &[(key, needs)]);
+    let without = "is set, but OPRC_PM_SERVER_TLS_CLIENT_CA_PATH is not";
+    check(&[(client_auth, "optional")], &[(client_auth, without)]);
+    let is_required = |more: &[(&str, &str)]| {
+        let all = [&[(cert, file), (key, file), (client_ca, file)], more].concat();
+        parse(&all).unwrap().tls.unwrap().clients.unwrap().is_required
+    };
+    assert!(is_required(&[]), "who names authorities means that they are asked");
+    assert!(is_required(&[(client_auth, "required")]));
+    assert!(!is_required(&[(client_auth, "optional")]));
+
+    for text in ["10.0.0.0/8", "10.1.2.3", "fd00::/8", "::1, 127.0.0.0/8"] {
+        check(&[("OPRC_PM_SERVER_TRUSTED_PROXIES", text)], &[]);
+    }
+    for text in ["https://console.example.org", "http://localhost:3000"] {
+        check(&[("OPRC_PM_CORS_ALLOWED_ORIGINS", text)], &[]);
+    }
+    for text in ["*", "null", "https://x/", "https://X", "console.example.org", "https://x/y"] {
+        let problem = format!(
+            "{text:?} is wrong: want an origin in lower case, for example \
+             https://console.example.org; several are separated by commas"
+        );
+        check(
+            &[("OPRC_PM_CORS_ALLOWED_ORIGINS", text)],
+            &[("OPRC_PM_CORS_ALLOWED_ORIGINS", &problem)],
+        );
+    }
+    for (text, is_wanted) in
+        [("off", true), ("stdout", true), ("/var/log/a", true), ("audit.log", false), ("/", false)]
+    {
+        assert_eq!(parse(&[("OPRC_PM_AUDIT_LOG", text)]).is_ok(), is_wanted, "{text}");
+    }
+}

@@ -51,6 +51,7 @@ async fn push(app: &App, call: Call, path_key: Option<DeploymentKey>, verb: Verb
     let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
     let parsed = body::accept(document::deployment(&bytes, format), is_strict)?;
     let spec = parsed.value;
+    by.intends(&Key::Deployment(spec.key.clone()));
     if let Some(path_key) = path_key.filter(|path_key| *path_key != spec.key) {
         let message = format!("want {path_key}, as the path says, not {}", spec.key);
         let errors = vec![Violation::new("/key", message.clone())];

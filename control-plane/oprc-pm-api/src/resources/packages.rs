@@ -52,10 +52,14 @@ async fn push(app: &App, call: Call, path_name: Option<PackageName>, verb: Verb)
     let spec = match parsed.value {
         PackageDocument::Package(spec) => spec,
         PackageDocument::Deployments(list) => {
+            for deployment in &list {
+                by.intends(&Key::Deployment(deployment.key.clone()));
+            }
             let push = ListPush { list: &list, verb, conditions: &conditions, by: by.provenance() };
             return push_list(app, &push, path_name.as_ref(), &parsed.warnings).await;
         }
     };
+    by.intends(&Key::Package(spec.name.clone()));
     if let Some(path_name) = path_name.filter(|path_name| *path_name != spec.name) {
         let message = format!("want {path_name}, as the path says, not {}", spec.name);
         let errors = vec![Violation::new("/name", message.clone())];

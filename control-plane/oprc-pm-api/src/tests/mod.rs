@@ -1,7 +1,9 @@
 //! Tests over the store in memory and a real cache, through the router.
 
 mod applying;
+mod audit;
 mod deleting;
+mod door;
 mod faults;
 mod history;
 mod hostile;

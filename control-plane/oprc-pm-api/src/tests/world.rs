@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{ApiState, Limits, router};
+use crate::{ApiState, Door, Limits, router};
 
 /// How the next transactions end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,19 +211,27 @@ impl World {
     pub(super) async fn with_readiness(
         readiness: impl Fn() -> Vec<String> + Send + Sync + 'static,
     ) -> Self {
-        let world = Self::build(Arc::default(), Limits::default(), Arc::new(readiness));
+        let (limits, door) = (Limits::default(), Door::default());
+        let world = Self::build(Arc::default(), limits, door, Arc::new(readiness));
         world.cache.filled().await;
         world
     }
 
     /// A replica over `store`, its cache perhaps not filled yet.
     pub(super) fn over(store: Arc<FaultyStore>, limits: Limits) -> Self {
-        Self::build(store, limits, Arc::new(Vec::new))
+        Self::build(store, limits, Door::default(), Arc::new(Vec::new))
+    }
+
+    pub(super) async fn with_door(limits: Limits, door: Door) -> Self {
+        let world = Self::build(Arc::default(), limits, door, Arc::new(Vec::new));
+        world.cache.filled().await;
+        world
     }
 
     fn build(
         store: Arc<FaultyStore>,
         limits: Limits,
+        door: Door,
         readiness: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     ) -> Self {
         let stop = CancellationToken::new();
@@ -252,6 +260,7 @@ impl World {
             readiness,
             default_cluster: Some("east".parse().unwrap()),
             stopping: stop.clone(),
+            door,
         };
         Self { store, cache, router: router(state), stop }
     }

@@ -93,6 +93,8 @@ pub struct Writes {
 /// A write that was accepted, and may have changed nothing.
 #[derive(Clone, Debug)]
 pub struct Written {
+    /// Its key.
+    pub key: Key,
     /// What became of it.
     pub outcome: Outcome,
     /// The document's system fields, as stored.
@@ -422,13 +424,13 @@ fn add(txn: &mut Txn, decision: &Decision<'_>) -> Result<Bytes, Error> {
 fn written(decisions: Vec<Decision<'_>>, texts: Vec<Bytes>, revision: Revision) -> Vec<Written> {
     let answers = decisions.into_iter().zip(texts).map(|(decision, spec_json)| {
         let others = decision.others.into_iter().map(|draft| draft.key).collect();
-        let (meta, revision) = match decision.principal {
-            Principal::Written(draft) => (draft.meta, revision),
-            Principal::Removed(document) => (document.meta, revision),
-            Principal::Kept(document) => (document.meta, document.revision),
+        let (key, meta, revision) = match decision.principal {
+            Principal::Written(draft) => (draft.key, draft.meta, revision),
+            Principal::Removed(document) => (document.key, document.meta, revision),
+            Principal::Kept(document) => (document.key, document.meta, document.revision),
         };
         let Decision { outcome, warnings, .. } = decision;
-        Written { outcome, meta, revision, spec_json, others, warnings }
+        Written { key, outcome, meta, revision, spec_json, others, warnings }
     });
     answers.collect()
 }

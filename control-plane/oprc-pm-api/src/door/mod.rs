@@ -1,0 +1,69 @@
+//! The door: what stands between callers and the routes, whoever they are.
+//!
+//! From the outside in: security headers, CORS, then [`crate::front`] (which audits writes), the
+//! rate of the address, authentication, the rate of the subject. All of it is off by default but
+//! the headers.
+
+pub(crate) mod audit;
+pub(crate) mod caller;
+pub(crate) mod headers;
+pub(crate) mod rate;
+
+use axum::Router;
+use http::{HeaderName, HeaderValue, Method, header};
+use ipnet::IpNet;
+use oprc_observability::Lines;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+pub use self::rate::{Rate, Rates};
+
+/// How long a browser may remember what it was allowed.
+const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// What the door asks and tells.
+#[derive(Clone, Debug, Default)]
+pub struct Door {
+    /// Networks of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How much one caller may ask for.
+    pub rates: Rates,
+    /// Where writes are told; `None`: nowhere.
+    pub audit: Option<Lines>,
+    /// Origins whose pages may call from a browser.
+    pub allowed_origins: Vec<HeaderValue>,
+    /// Whether connections are encrypted, so that browsers are to insist on it.
+    pub is_encrypted: bool,
+}
+
+/// `router` behind what concerns browsers alone.
+pub(crate) fn for_browsers(mut router: Router, door: &Door) -> Router {
+    if !door.allowed_origins.is_empty() {
+        router = router.layer(cors(door.allowed_origins.clone()));
+    }
+    router.layer(axum::middleware::map_response_with_state(door.is_encrypted, headers::secure))
+}
+
+/// What pages of other origins may do. No cookies are involved: who calls is in `Authorization`,
+/// which a page must have been given.
+fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
+    let named = |names: &[&'static str]| -> Vec<HeaderName> {
+        names.iter().map(|name| HeaderName::from_static(name)).collect()
+    };
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("last-event-id"),
+            HeaderName::from_static("x-correlation-id"),
+        ])
+        .expose_headers(named(&["etag", "location", "oprc-stale", "retry-after", "x-correlation-id"]))
+        .max_age(CORS_MAX_AGE)
+}
+
+pub(crate) fn describe_metrics() {
+    rate::describe_metrics();
+}

@@ -1,0 +1,188 @@
+//! The door: rates, addresses behind proxies, headers for browsers.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::body::Body;
+use http::{HeaderValue, Method, Request};
+
+use super::world::{Reply, World, package};
+use crate::{Door, Limits, Peer, Rate, Rates, call::Subject};
+
+/// A request from `address`, by `subject` as if authentication had found it.
+async fn ask(
+    world: &World,
+    (address, subject): (&str, Option<&str>),
+    (method, path): (Method, &str),
+    headers: &[(&str, &str)],
+) -> Reply {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let mut request = request.body(Body::empty()).unwrap();
+    let address = SocketAddr::new(address.parse().unwrap(), 4711);
+    request.extensions_mut().insert(Peer { address, certificate_subject: None });
+    if let Some(subject) = subject {
+        request.extensions_mut().insert(Subject(subject.into()));
+    }
+    world.send(request).await
+}
+
+async fn limited(rates: Rates) -> World {
+    let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+    World::with_door(Limits::default(), Door { rates, trusted_proxies, ..Door::default() }).await
+}
+
+const RATE: Option<Rate> = Some(Rate { per_sec: 2, burst: 4 });
+const READ: (Method, &str) = (Method::GET, "/api/v1/packages/none?consistency=cached");
+const LIST: (Method, &str) = (Method::GET, "/api/v1/packages?consistency=cached");
+const WRITE: (Method, &str) = (Method::DELETE, "/api/v1/packages/none");
+
+/// How many of 100 requests are let in, and what the last refused one was told.
+async fn n_let_in(world: &World, from: (&str, Option<&str>), what: (Method, &str)) -> usize {
+    let mut n = 0;
+    for _ in 0..100 {
+        let reply = ask(world, from, what.clone(), &[]).await;
+        if reply.status == 429 {
+            reply.refused(429, "rate_limited");
+            assert_eq!(reply.header("retry-after"), "1");
+        } else {
+            n += 1;
+        }
+    }
+    n
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_one_address_is_its_own_trouble() {
+    let world =
+        limited(Rates { address_reads: RATE, address_writes: RATE, ..Rates::default() }).await;
+    let (flood, other) = (("192.0.2.1", None), ("192.0.2.2", None));
+    assert_eq!(n_let_in(&world, flood, WRITE).await, 4, "the burst");
+    assert_eq!(ask(&world, flood, READ, &[]).await.status, 404, "it may still look");
+    assert_eq!(ask(&world, flood, LIST, &[]).await.status, 200);
+    assert_eq!(n_let_in(&world, flood, READ).await, 2, "lists and reads share what there is");
+    assert_eq!(ask(&world, other, WRITE, &[]).await.status, 404);
+    assert_eq!(ask(&world, other, READ, &[]).await.status, 404);
+    for probe in ["/livez", "/readyz", "/healthz", "/metrics"] {
+        for _ in 0..10 {
+            assert_eq!(ask(&world, flood, (Method::GET, probe), &[]).await.status, 200);
+        }
+    }
+    // Come back when told to.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(n_let_in(&world, flood, WRITE).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_one_subject_is_its_own_trouble() {
+    let world = limited(Rates { subject_reads: RATE, subject_writes: RATE, ..Rates::default() });
+    let world = world.await;
+    let (flood, other) = (("192.0.2.1", Some("mallory")), ("192.0.2.1", Some("alice")));
+    assert_eq!(n_let_in(&world, flood, WRITE).await, 4);
+    assert_eq!(n_let_in(&world, ("192.0.2.9", Some("mallory")), WRITE).await, 0, "from anywhere");
+    assert_eq!(n_let_in(&world, other, WRITE).await, 4);
+    assert_eq!(n_let_in(&world, flood, READ).await, 4);
+    assert_eq!(n_let_in(&world, ("192.0.2.1", None), READ).await, 100, "nobody is no subject");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_behind_a_proxy_is_counted_by_itself() {
+    let world = limited(Rates { address_writes: RATE, ..Rates::default() }).await;
+    let via = |client: &'static str| [("x-forwarded-for", client)];
+    for (proxy, clients, want) in [
+        ("10.0.0.1", ["203.0.113.1", "203.0.113.2"], [404, 404]),
+        // Not a proxy of ours: what it says of others is not believed.
+        ("192.0.2.1", ["203.0.113.3", "203.0.113.4"], [404, 429]),
+        ("10.0.0.1", ["2001:db8::1", "2001:db8::2"], [404, 429]),
+    ] {
+        for (client, want) in clients.into_iter().zip(want) {
+            for _ in 0..3 {
+                ask(&world, (proxy, None), WRITE, &via(client)).await;
+            }
+            let reply = ask(&world, (proxy, None), WRITE, &via(client)).await;
+            assert_eq!(reply.status, want, "{proxy} {client}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_answer_has_the_headers() {
+    let door = Door { is_encrypted: true, ..Door::default() };
+    let world = World::with_door(Limits::default(), door).await;
+    let plain = World::new().await;
+    world.put("/api/v1/packages/shop", package("shop")).await.is(201);
+    plain.put("/api/v1/packages/shop", package("shop")).await.is(201);
+    for (method, path, status) in [
+        (Method::GET, "/api/v1/packages", 200),
+        (Method::GET, "/api/v1/packages/shop", 200),
+        (Method::HEAD, "/api/v1/packages/shop", 200),
+        (Method::GET, "/api/v1/packages/none", 404),
+        (Method::DELETE, "/api/v1/packages/shop", 202),
+        (Method::POST, "/api/v1/packages", 400),
+        (Method::PATCH, "/api/v1/packages", 405),
+        (Method::GET, "/nowhere", 404),
+        (Method::GET, "/livez", 200),
+        (Method::GET, "/metrics", 200),
+    ] {
+        let reply = world.call(method.clone(), path, &[], "").await.is(status);
+        for (name, want) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+            ("strict-transport-security", "max-age=31536000"),
+        ] {
+            assert_eq!(reply.header(name), want, "{method} {path}: {name}");
+        }
+        assert!(["no-store", "no-cache"].contains(&reply.header("cache-control")), "{path}");
+        let reply = plain.call(method, path, &[], "").await;
+        assert_eq!(reply.header("strict-transport-security"), "", "without TLS it would lie");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_other_origins() {
+    let allowed = "https://console.example.org";
+    let allowed_origins = vec![HeaderValue::from_static(allowed)];
+    let door = Door { allowed_origins, ..Door::default() };
+    let open = World::with_door(Limits::default(), door).await;
+    let closed = World::new().await;
+    let preflight = |origin| {
+        [("origin", origin), ("access-control-request-method", "PUT")]
+    };
+    for (world, origin, want) in [
+        (&open, allowed, allowed),
+        (&open, "https://evil.example.org", ""),
+        (&open, "null", ""),
+        (&closed, allowed, ""),
+    ] {
+        let path = "/api/v1/packages";
+        let reply = world.call(Method::OPTIONS, path, &preflight(origin), "").await;
+        assert_eq!(reply.header("access-control-allow-origin"), want, "{origin}");
+        assert_eq!(reply.header("access-control-allow-credentials"), "");
+        let is_told = reply.header("access-control-allow-methods").contains("PUT");
+        assert_eq!(is_told, std::ptr::eq(world, &open), "{origin}");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+        let reply = world.call(Method::GET, path, &[("origin", origin)], "").await.is(200);
+        assert_eq!(reply.header("access-control-allow-origin"), want, "{origin}");
+    }
+}
+
+/// Writes that fill their lane leave reads and probes alone, and the other way round.
+#[tokio::test(start_paused = true)]
+async fn lanes_do_not_starve_each_other() {
+    for (limits, [write, read, list]) in [
+        (Limits { max_writes: 0, ..Limits::default() }, [429, 404, 200]),
+        (Limits { max_reads: 0, ..Limits::default() }, [404, 429, 200]),
+        (Limits { max_lists: 0, ..Limits::default() }, [404, 404, 429]),
+    ] {
+        let world = World::with_limits(limits).await;
+        for ((method, path), want) in [(WRITE, write), (READ, read), (LIST, list)] {
+            world.call(method, path, &[], "").await.is(want);
+        }
+        world.get("/livez").await.is(200);
+        world.get("/readyz").await.is(200);
+    }
+}
