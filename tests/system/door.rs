@@ -71,7 +71,10 @@ impl Encrypted {
         let api = it.client(Some(&it.authority.issue(None)));
         eventually("ready", || async {
             let answer = api.get(format!("{}/readyz", it.url)).send().await;
-            answer.map_err(|err| format!("{err:?}"))?.error_for_status().map_err(|err| err.to_string())
+            answer
+                .map_err(|err| format!("{err:?}"))?
+                .error_for_status()
+                .map_err(|err| err.to_string())
         })
         .await;
         it
@@ -220,8 +223,7 @@ async fn a_flood_leaves_others_alone() {
     for flood in floods {
         flood.await.unwrap();
     }
-    let (n_refused, n_taken) =
-        (n_refused.load(Ordering::Relaxed), n_taken.load(Ordering::Relaxed));
+    let (n_refused, n_taken) = (n_refused.load(Ordering::Relaxed), n_taken.load(Ordering::Relaxed));
     assert!(n_refused > n_taken, "{n_refused} refused, {n_taken} taken");
     let p99 = |times: &[Duration]| times[times.len() * 99 / 100];
     eprintln!(

@@ -243,11 +243,7 @@ fn correlation_id(headers: &HeaderMap) -> Option<CorrelationId> {
 
 /// The response with its correlation id; a refusal, whoever made it, as a problem document; and told
 /// to the audit log.
-fn rendered(
-    mut response: Response,
-    id: &CorrelationId,
-    told: Option<audit::Entry>,
-) -> Response {
+fn rendered(mut response: Response, id: &CorrelationId, told: Option<audit::Entry>) -> Response {
     let status = response.status();
     let mut code = None;
     if status.is_client_error() || status.is_server_error() {

@@ -99,9 +99,7 @@ impl Server {
         let config = match client {
             Some(client) => {
                 let key = PrivatePkcs8KeyDer::from(client.key.serialize_der());
-                builder
-                    .with_client_auth_cert(vec![client.cert.der().clone()], key.into())
-                    .unwrap()
+                builder.with_client_auth_cert(vec![client.cert.der().clone()], key.into()).unwrap()
             }
             None => builder.with_no_client_auth(),
         };
@@ -250,7 +248,8 @@ async fn silent_clients_are_not_waited_for() {
     assert_eq!(server.whoami(None).await.unwrap(), "nobody");
     // It is let go of when its handshake has taken too long.
     let mut buffer = [0; 1];
-    let ended = timeout(PATIENCE, async { silent.readable().await.map(|()| silent.try_read(&mut buffer)) });
+    let ended =
+        timeout(PATIENCE, async { silent.readable().await.map(|()| silent.try_read(&mut buffer)) });
     assert!(matches!(ended.await.unwrap().unwrap(), Ok(0) | Err(_)));
 }
 

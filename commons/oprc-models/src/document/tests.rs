@@ -35,9 +35,8 @@ fn literal_secrets_are_warned_of() {
     let function = r#"{"key":"f","config":{"DB_PASSWORD":"hunter2","LEVEL":"info","EMPTY_TOKEN":""},
         "secrets":{"API_TOKEN":{"name":"api","key":"token"}}}"#;
     let change = r#"{"function_key":"f","config":{"API_KEY":"hunter2"}}"#;
-    let deployment = format!(
-        r#"{{"key":"d","package_name":"p","class_key":"C","functions":[{change}]}}"#
-    );
+    let deployment =
+        format!(r#"{{"key":"d","package_name":"p","class_key":"C","functions":[{change}]}}"#);
     let package =
         format!(r#"{{"name":"p","functions":[{function}],"deployments":[{deployment}]}}"#);
     let list = format!(r#"{{"package_name":"p","deployments":[{deployment}]}}"#);
@@ -59,7 +58,8 @@ fn literal_secrets_are_warned_of() {
 #[test]
 fn a_secret_is_a_reference() {
     let with = |secret: &str| {
-        let text = format!(r#"{{"name":"p","functions":[{{"key":"f","secrets":{{"A":{secret}}}}}]}}"#);
+        let text =
+            format!(r#"{{"name":"p","functions":[{{"key":"f","secrets":{{"A":{secret}}}}}]}}"#);
         super::package(text.as_bytes(), Format::Json)
     };
     for (secret, want) in [

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     MAX_CLASSES, MAX_DEPENDENCIES, MAX_ENTRIES, MAX_FUNCTIONS, MAX_INLINE_DEPLOYMENTS,
-    deployable::deployable, deployment, provision, report::Report,
-    secrets,
+    deployable::deployable, deployment, provision, report::Report, secrets,
 };
 use crate::{
     dependency::{Dependency, foreign_functions},

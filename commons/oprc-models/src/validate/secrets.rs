@@ -76,14 +76,32 @@ mod tests {
     #[test]
     fn names_that_promise_a_secret() {
         for name in [
-            "PASSWORD", "DB_PASSWORD", "db-password", "API_TOKEN", "CLIENT_SECRET", "api.key",
-            "AWS_SECRET_ACCESS_KEY", "PRIVATE_KEY", "APIKEY", "CREDENTIALS",
+            "PASSWORD",
+            "DB_PASSWORD",
+            "db-password",
+            "API_TOKEN",
+            "CLIENT_SECRET",
+            "api.key",
+            "AWS_SECRET_ACCESS_KEY",
+            "PRIVATE_KEY",
+            "APIKEY",
+            "CREDENTIALS",
         ] {
             assert!(is_secret(name), "{name}");
         }
         for name in [
-            "KEY", "PRIMARY_KEY", "TOKENIZER", "MAX_TOKENS", "TOKEN_TTL", "PASSWORD_FILE",
-            "SECRET_NAME", "TOKEN_URL", "LOG_LEVEL", "SECRETARY", "", "_",
+            "KEY",
+            "PRIMARY_KEY",
+            "TOKENIZER",
+            "MAX_TOKENS",
+            "TOKEN_TTL",
+            "PASSWORD_FILE",
+            "SECRET_NAME",
+            "TOKEN_URL",
+            "LOG_LEVEL",
+            "SECRETARY",
+            "",
+            "_",
         ] {
             assert!(!is_secret(name), "{name}");
         }

@@ -48,8 +48,7 @@ impl Rotated {
 
 /// The file, how long it is, and whether it ends in the middle of a line.
 fn open(path: &Path) -> io::Result<(File, u64, bool)> {
-    let mut file =
-        OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
     let n_bytes = file.metadata()?.len();
     if n_bytes == 0 {
         return Ok((file, 0, false));

@@ -148,11 +148,8 @@ impl Lines {
         }
         let is_free = self.shared.n_taken.fetch_add(1, Ordering::Relaxed) < MAX_LINES;
         // Dropping it takes it back.
-        let place = Place {
-            sender: self.sender.clone(),
-            shared: Arc::clone(&self.shared),
-            is_used: false,
-        };
+        let place =
+            Place { sender: self.sender.clone(), shared: Arc::clone(&self.shared), is_used: false };
         is_free.then_some(place)
     }
 

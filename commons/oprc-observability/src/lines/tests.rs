@@ -28,7 +28,8 @@ fn lines_are_kept_in_order_over_files() {
     }
     drop(guard);
     // Ten bytes each: four in a file.
-    let all = |range: std::ops::Range<usize>| range.map(|n| format!("line {n:04}")).collect::<Vec<_>>();
+    let all =
+        |range: std::ops::Range<usize>| range.map(|n| format!("line {n:04}")).collect::<Vec<_>>();
     assert_eq!(read(folder.path(), "audit.log"), all(16..17));
     assert_eq!(read(folder.path(), "audit.log.1"), all(12..16));
     assert_eq!(read(folder.path(), "audit.log.2"), all(8..12));
@@ -64,7 +65,8 @@ fn a_rotation_that_was_cut_short_goes_on() {
 
 #[test]
 fn what_cannot_be_opened_is_told_at_once() {
-    let target = Target::File { path: "/does/not/exist/audit.log".into(), max_bytes: 1, max_files: 1 };
+    let target =
+        Target::File { path: "/does/not/exist/audit.log".into(), max_bytes: 1, max_files: 1 };
     assert!(Lines::open(target, Loss::Counted).is_err());
 }
 
@@ -92,9 +94,7 @@ impl Write for Breakable {
 
 #[test]
 fn a_full_disk() {
-    for (loss, want) in
-        [(Loss::Counted, &["third"][..]), (Loss::Forbidden, &["first", "third"])]
-    {
+    for (loss, want) in [(Loss::Counted, &["third"][..]), (Loss::Forbidden, &["first", "third"])] {
         let is_broken = Arc::new(AtomicBool::new(true));
         let ((taken, takes), (tried, tries)) = (mpsc::channel(), mpsc::channel());
         let output = Breakable { is_broken: Arc::clone(&is_broken), taken, tried };

@@ -125,9 +125,9 @@ impl Effects {
             before: None,
             after: None,
         };
-        let each = written.iter().flat_map(|one| {
-            std::iter::once(Effect::from(one)).chain(one.others.iter().map(with))
-        });
+        let each = written
+            .iter()
+            .flat_map(|one| std::iter::once(Effect::from(one)).chain(one.others.iter().map(with)));
         Self(each.collect())
     }
 }
@@ -262,12 +262,8 @@ impl Entry {
     /// What it was about, where nothing says what it did.
     fn intended(&self, noted: &[String]) -> Vec<Effect> {
         let keys: &[String] = if noted.is_empty() { self.path_key.as_slice() } else { noted };
-        let effect = |key: &String| Effect {
-            key: key.clone(),
-            outcome: None,
-            before: None,
-            after: None,
-        };
+        let effect =
+            |key: &String| Effect { key: key.clone(), outcome: None, before: None, after: None };
         keys.iter().map(effect).collect()
     }
 }
@@ -322,7 +318,11 @@ mod tests {
         };
         check("/api/v1/packages", "/api/v1/packages", None);
         check("/api/v1/packages/{name}", "/api/v1/packages/shop", Some("packages/shop"));
-        check("/api/v1/deployments/{key}/pause", "/api/v1/deployments/a/pause", Some("deployments/a"));
+        check(
+            "/api/v1/deployments/{key}/pause",
+            "/api/v1/deployments/a/pause",
+            Some("deployments/a"),
+        );
         check("/api/v1/apply", "/api/v1/apply", None);
         check("/livez", "/livez", None);
     }
@@ -338,7 +338,11 @@ mod tests {
     #[test]
     fn decisions() {
         let check = |status: u16, code, want| {
-            assert_eq!(decision(StatusCode::from_u16(status).ok(), code), want, "{status} {code:?}");
+            assert_eq!(
+                decision(StatusCode::from_u16(status).ok(), code),
+                want,
+                "{status} {code:?}"
+            );
         };
         check(200, None, "allowed");
         check(201, None, "allowed");

@@ -28,10 +28,8 @@ pub(crate) async fn secure(State(is_encrypted): State<bool>, mut response: Respo
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     if is_encrypted {
-        headers.insert(
-            header::STRICT_TRANSPORT_SECURITY,
-            HeaderValue::from_static(STRICT_TRANSPORT),
-        );
+        headers
+            .insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT_TRANSPORT));
     }
     response
 }

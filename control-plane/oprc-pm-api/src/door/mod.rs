@@ -60,7 +60,13 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("x-correlation-id"),
         ])
-        .expose_headers(named(&["etag", "location", "oprc-stale", "retry-after", "x-correlation-id"]))
+        .expose_headers(named(&[
+            "etag",
+            "location",
+            "oprc-stale",
+            "retry-after",
+            "x-correlation-id",
+        ]))
         .max_age(CORS_MAX_AGE)
 }
 

@@ -75,9 +75,8 @@ async fn each_write_is_told() {
     world.call(Method::POST, "/livez", &[], "").await.is(405);
 
     let lines = it.lines();
-    let shop = |outcome: &str, before: Value, after: u64| {
-        json!(["packages/shop", outcome, before, after])
-    };
+    let shop =
+        |outcome: &str, before: Value, after: u64| json!(["packages/shop", outcome, before, after]);
     let of = |key: &str| json!([[key, null, null, null]]);
     let want = [
         json!(["POST", "allowed", 201, null, [shop("created", json!(null), 1)]]),
@@ -87,16 +86,22 @@ async fn each_write_is_told() {
         json!(["PUT", "refused", 400, "name_mismatch", of("packages/shop")]),
         json!(["PUT", "refused", 412, "precondition_failed", of("packages/shop")]),
         json!(["POST", "refused", 400, "invalid_document", []]),
-        json!(["POST", "allowed", 201, null, [
-            ["packages/more", "created", null, 1],
-            ["deployments/i", "with_other", null, null],
-        ]]),
+        json!([
+            "POST",
+            "allowed",
+            201,
+            null,
+            [["packages/more", "created", null, 1], ["deployments/i", "with_other", null, null],]
+        ]),
         json!(["POST", "allowed", 201, null, [["deployments/d", "created", null, 1]]]),
         json!(["DELETE", "refused", 409, "has_dependants", of("packages/shop")]),
-        json!(["DELETE", "allowed", 202, null, [
-            shop("deleting", json!(2), 2),
-            ["deployments/d", "with_other", null, null],
-        ]]),
+        json!([
+            "DELETE",
+            "allowed",
+            202,
+            null,
+            [shop("deleting", json!(2), 2), ["deployments/d", "with_other", null, null],]
+        ]),
         json!(["DELETE", "refused", 404, "not_found", of("deployments/none")]),
         json!(["DELETE", "refused", 404, "not_found", of("clusters/none")]),
         json!(["PATCH", "refused", 405, "method_not_allowed", []]),

@@ -149,9 +149,7 @@ async fn pages_of_other_origins() {
     let door = Door { allowed_origins, ..Door::default() };
     let open = World::with_door(Limits::default(), door).await;
     let closed = World::new().await;
-    let preflight = |origin| {
-        [("origin", origin), ("access-control-request-method", "PUT")]
-    };
+    let preflight = |origin| [("origin", origin), ("access-control-request-method", "PUT")];
     for (world, origin, want) in [
         (&open, allowed, allowed),
         (&open, "https://evil.example.org", ""),

@@ -6,6 +6,7 @@ use oprc_controller_runtime::controller::{self, Requeue};
 use oprc_cp_storage::keys::Key;
 use oprc_crm_client::{CallError, Deleted};
 use oprc_models::{
+    cluster::features,
     names::{DeploymentKey, UnitId},
     record::Refusal,
     unit::{DeploymentUnit, StoredUnit},
@@ -199,6 +200,9 @@ async fn apply(
         generation = unit.generation, ?reason, "applying unit"
     );
     let call = Call::begin(agent, &unit.id, &unit.deployment_key, unit.generation);
+    if let Some(refusal) = unable(agent, unit) {
+        return call.fail(work, Failure::Call(refusal));
+    }
     let caller = agent.caller();
     match agent.call(agent.crm.apply(&caller, unit)).await {
         Ok(_) => {
@@ -208,6 +212,20 @@ async fn apply(
         }
         Err(failure) => call.fail(work, failure),
     }
+}
+
+/// Refuses in the CRM's place what it would take without understanding it: fields that a CRM does
+/// not know it ignores, and a function would be started without its secrets.
+fn unable(agent: &Agent, unit: &DeploymentUnit) -> Option<CallError> {
+    let names_secrets = unit.functions.iter().any(|function| !function.secrets.is_empty());
+    let view = agent.view.lock();
+    let features = &view.health.as_ref()?.features;
+    let is_unable = names_secrets && !features.iter().any(|feature| feature == features::SECRETS);
+    is_unable.then(|| CallError::Refused {
+        status: 400,
+        code: Some("secrets_unsupported".to_owned()),
+        message: "it was not asked: the unit names secrets, which its features lack".to_owned(),
+    })
 }
 
 async fn delete(agent: &Agent, work: &Work, removal: &Removal) -> Result<Requeue, Error> {

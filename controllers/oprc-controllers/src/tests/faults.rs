@@ -3,12 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use oprc_cp_storage::keys::Key;
-use oprc_models::{condition, names::ClusterName, record::RunCondition};
+use oprc_models::{
+    cluster::features, condition, names::ClusterName, package::OPackage, record::RunCondition,
+    status::ClusterPart,
+};
 use tokio::time::sleep;
 
 use super::{
     World,
     crm::{ALL, Fault, SimulatedCrm, record_of},
+    stored,
 };
 
 #[tokio::test(start_paused = true)]
@@ -161,6 +165,36 @@ async fn refusal_is_told_and_not_repeated_at_once() {
         })
         .await;
     world.running("shop.cart", 1).await;
+}
+
+/// A CRM that knows no secrets would start the function without them.
+#[tokio::test(start_paused = true)]
+async fn a_unit_with_secrets_is_sent_only_to_who_knows_them() {
+    let able = [ALL, &[features::SECRETS]].concat();
+    let (east, west) = (SimulatedCrm::new("east", ALL), SimulatedCrm::new("west", &able));
+    let world = World::start(&[Arc::clone(&east), Arc::clone(&west)]).await;
+    let package = serde_json::from_value(serde_json::json!({
+        "name": "shop",
+        "classes": [{"key": "cart", "function_bindings": [
+            {"name": "add", "function_key": "cart.add"}]}],
+        "functions": [{"key": "cart.add", "provision_config": {"container_image": "shop:1"},
+            "secrets": {"DB_PASSWORD": {"name": "db", "key": "password"}}}],
+    }));
+    let package: OPackage = package.unwrap();
+    world.put(&Key::Package("shop".parse().unwrap()), &stored(1, package)).await;
+    world.put_deployment("u1", 1, &["east", "west"]).await;
+    world
+        .eventually(60, "told", |world| {
+            world.status("shop.cart").is_some_and(|status| {
+                let said = |part: &&ClusterPart| {
+                    part.message.as_deref().is_some_and(|said| said.contains("names secrets"))
+                };
+                status.clusters.iter().filter(said).count() == 1
+            })
+        })
+        .await;
+    world.eventually(60, "on west", |_| !west.inner.lock().records.is_empty()).await;
+    assert!(east.inner.lock().effects.is_empty(), "nothing was sent to east");
 }
 
 #[tokio::test(start_paused = true)]

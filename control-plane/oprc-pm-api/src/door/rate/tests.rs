@@ -30,9 +30,8 @@ fn in_the_long_run_it_is_the_rate() {
     let start = Instant::now();
     let mut table = Table::new(8);
     // A thousand requests a second for ten seconds.
-    let n_taken = (0..10_000).filter(|ms| {
-        table.take(&"a", RATE, start + Duration::from_millis(*ms)) == Verdict::Go
-    });
+    let n_taken = (0..10_000)
+        .filter(|ms| table.take(&"a", RATE, start + Duration::from_millis(*ms)) == Verdict::Go);
     assert_eq!(n_taken.count(), 3 + 99);
 }
 
