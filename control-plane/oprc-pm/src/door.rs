@@ -1,6 +1,10 @@
 //! The door's settings as the crates behind it take them.
 
-use std::{io, sync::Arc};
+use std::{
+    future::{Ready, ready},
+    io,
+    sync::Arc,
+};
 
 use axum::{Router, extract::Request, middleware::map_request};
 use http::HeaderValue;
@@ -93,10 +97,10 @@ pub(crate) fn introduced(router: Router) -> Router {
 }
 
 /// The connection, in the words of the API.
-async fn introduce(mut request: Request) -> Request {
+fn introduce(mut request: Request) -> Ready<Request> {
     if let Some(connection) = request.extensions_mut().remove::<Connection>() {
         let Connection { address, certificate_subject } = connection;
         request.extensions_mut().insert(Peer { address, certificate_subject });
     }
-    request
+    ready(request)
 }

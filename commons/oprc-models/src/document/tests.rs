@@ -37,8 +37,9 @@ fn literal_secrets_are_warned_of() {
     let change = r#"{"function_key":"f","config":{"API_KEY":"hunter2"}}"#;
     let deployment =
         format!(r#"{{"key":"d","package_name":"p","class_key":"C","functions":[{change}]}}"#);
-    let package =
-        format!(r#"{{"name":"p","functions":[{function}],"deployments":[{deployment}]}}"#);
+    let package = format!(
+        r#"{{"name":"p","classes":[{{"key":"C"}}],"functions":[{function}],"deployments":[{deployment}]}}"#
+    );
     let list = format!(r#"{{"package_name":"p","deployments":[{deployment}]}}"#);
     let told = |warnings: Vec<Violation>| {
         assert!(!format!("{warnings:?}").contains("hunter2"));

@@ -18,7 +18,7 @@ use axum::{
 };
 use http::StatusCode;
 use oprc_cp_storage::keys::Key;
-use oprc_models::meta::Timestamp;
+use oprc_models::meta::{Generation, Timestamp};
 use oprc_observability::{Lines, Loss, Place};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -28,7 +28,7 @@ use crate::{
     Clock,
     call::CorrelationId,
     error::ApiError,
-    writes::{Outcome, Written},
+    writes::{Applied, BundleWritten, Outcome, Written},
 };
 
 /// Parameters that say what a write does. Others are not told: who knows what is in them.
@@ -99,11 +99,11 @@ pub(crate) struct Effects(pub(crate) Vec<Effect>);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Untold;
 
-impl From<&Written> for Effect {
-    fn from(written: &Written) -> Self {
-        let generation = written.meta.generation;
+impl Effect {
+    /// What `outcome` says of a document that has `generation` now, or had it last.
+    fn new(key: &Key, outcome: Outcome, generation: Generation) -> Self {
         let earlier = generation.checked_sub(1).filter(|earlier| *earlier > 0);
-        let (outcome, before, after) = match written.outcome {
+        let (outcome, before, after) = match outcome {
             Outcome::Created => ("created", earlier, Some(generation)),
             Outcome::Replaced => ("replaced", earlier, Some(generation)),
             Outcome::Unchanged => ("unchanged", Some(generation), Some(generation)),
@@ -112,7 +112,7 @@ impl From<&Written> for Effect {
             }
             Outcome::Removed => ("removed", Some(generation), None),
         };
-        Self { key: written.key.to_string(), outcome: Some(outcome), before, after }
+        Self { key: key.to_string(), outcome: Some(outcome), before, after }
     }
 }
 
@@ -125,10 +125,17 @@ impl Effects {
             before: None,
             after: None,
         };
-        let each = written
-            .iter()
-            .flat_map(|one| std::iter::once(Effect::from(one)).chain(one.others.iter().map(with)));
+        let each = written.iter().flat_map(|one| {
+            let principal = Effect::new(&one.key, one.outcome, one.meta.generation);
+            std::iter::once(principal).chain(one.others.iter().map(with))
+        });
         Self(each.collect())
+    }
+
+    /// What a push of many documents did.
+    pub(crate) fn of_push(written: &BundleWritten) -> Self {
+        let effect = |one: &Applied| Effect::new(&one.key, one.outcome, one.generation);
+        Self(written.applied.iter().map(effect).collect())
     }
 }
 
@@ -154,7 +161,6 @@ struct Line<'a> {
     code: Option<&'a str>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(n: &usize) -> bool {
     *n == 0
 }

@@ -3,6 +3,8 @@
 //! An answer that says something of its own (a page that needs scripts, a document that may be kept)
 //! keeps it.
 
+use std::future::{Ready, ready};
+
 use axum::{extract::State, response::Response};
 use http::{HeaderName, HeaderValue, header};
 
@@ -22,7 +24,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
 const STRICT_TRANSPORT: &str = "max-age=31536000";
 
 /// Adds them.
-pub(crate) async fn secure(State(is_encrypted): State<bool>, mut response: Response) -> Response {
+pub(crate) fn secure(State(is_encrypted): State<bool>, mut response: Response) -> Ready<Response> {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -31,5 +33,5 @@ pub(crate) async fn secure(State(is_encrypted): State<bool>, mut response: Respo
         headers
             .insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT_TRANSPORT));
     }
-    response
+    ready(response)
 }

@@ -13,6 +13,7 @@ use oprc_models::{
 use crate::{
     Limits, answer, body,
     call::{Answer, App, Call, SharedApp, json},
+    door::audit::Effects,
     error::ApiError,
     params::Params,
     splice::{Object, array},
@@ -115,7 +116,10 @@ async fn push_or_preview(
         let preview = app.writes.preview(push, &app.owner).await?;
         return written(&preview.written, warnings, Some(&preview));
     }
-    written(&app.writes.apply(push).await?, warnings, None)
+    let done = app.writes.apply(push).await?;
+    let mut response = written(&done, warnings, None)?;
+    response.extensions_mut().insert(Effects::of_push(&done));
+    Ok(response)
 }
 
 /// Whether the caller may write all that a push touches. Everyone may, who may push.

@@ -159,6 +159,7 @@ fn deployment_overrides_secrets() {
     let secret = |key: &str| json!({"name": "db", "key": key});
     let function = json!({
         "key": "cart.add",
+        "provision_config": {"container_image": "cart:1"},
         "config": {"A": "package", "B": "package"},
         "secrets": {"C": secret("package"), "D": secret("package"), "E": secret("package")},
     });

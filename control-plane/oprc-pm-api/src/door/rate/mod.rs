@@ -81,16 +81,16 @@ impl<K: Clone + Eq + std::hash::Hash> Pair<K> {
         Self { reads: reads.map(buckets), writes: writes.map(buckets) }
     }
 
-    /// Takes a token of `key`, or says why there is none.
-    fn take(&self, key: &K, lane: Lane, by: &'static str) -> Result<(), Response> {
+    /// Takes a token of `key`; the answer where there is none.
+    fn take(&self, key: &K, lane: Lane, by: &'static str) -> Option<Response> {
         let (buckets, what) = match lane {
-            Lane::Probe => return Ok(()),
+            Lane::Probe => return None,
             Lane::Read | Lane::List => (&self.reads, "reads"),
             Lane::Write => (&self.writes, "writes"),
         };
-        let Some(Buckets { rate, table }) = buckets else { return Ok(()) };
+        let Buckets { rate, table } = buckets.as_ref()?;
         let verdict = table.lock().take(key, *rate, Instant::now());
-        let Verdict::Wait { wait, is_first } = verdict else { return Ok(()) };
+        let Verdict::Wait { wait, is_first } = verdict else { return None };
         counter!(LIMITED, "by" => by, "kind" => what).increment(1);
         let detail = format!("more than {} {what} a second of one {by}", rate.per_sec);
         let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail);
@@ -98,7 +98,7 @@ impl<K: Clone + Eq + std::hash::Hash> Pair<K> {
         if !is_first {
             response.extensions_mut().insert(Untold);
         }
-        Err(response)
+        Some(response)
     }
 }
 
@@ -127,12 +127,12 @@ pub(crate) async fn by_address(
     next: Next,
 ) -> Response {
     let address = request.extensions().get::<ClientAddress>();
-    let taken = address.map_or(Ok(()), |address| {
+    let refusal = address.and_then(|address| {
         app.limiter.addresses.take(&address.network(), lane_of(&request), "address")
     });
-    match taken {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal,
+    match refusal {
+        None => next.run(request).await,
+        Some(refusal) => refusal,
     }
 }
 
@@ -149,8 +149,8 @@ pub(crate) async fn by_subject(
         notes.caller(&subject);
     }
     match app.limiter.subjects.take(&subject, lane_of(&request), "subject") {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal,
+        None => next.run(request).await,
+        Some(refusal) => refusal,
     }
 }
 
