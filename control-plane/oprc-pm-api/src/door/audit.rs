@@ -310,7 +310,9 @@ fn path_key(route: &str, path: &str) -> Option<String> {
 }
 
 fn clipped(text: &str) -> String {
-    text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default().to_owned()
+    let ends = text.char_indices().map(|(start, char)| start + char.len_utf8());
+    let end = ends.take_while(|end| *end <= MAX_TEXT_BYTES).last().unwrap_or_default();
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
