@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr};
 
 use oprc_models::{
     meta::Generation,
-    names::{BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
+    names::{BindingName, BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
 };
 
 /// The key of one object.
@@ -45,6 +45,8 @@ pub enum Key {
     /// `pushes/{id}`: whether a push of several transactions has taken effect. Written by the API,
     /// under a lease until it is committed; removed by whoever finds no intent of it left.
     Push(PushId),
+    /// `role-bindings/{name}`: who may do what. Written by the API.
+    RoleBinding(BindingName),
     /// `leader/{election}`: who leads, for as long as its lease lives. Written by each replica.
     Leader(String),
 }
@@ -68,6 +70,7 @@ impl fmt::Display for Key {
             }
             Self::Bundle(name) => write!(f, "bundles/{name}"),
             Self::Push(id) => write!(f, "pushes/{id}"),
+            Self::RoleBinding(name) => write!(f, "role-bindings/{name}"),
             Self::Leader(election) => write!(f, "leader/{election}"),
         }
     }
@@ -105,6 +108,7 @@ impl FromStr for Key {
             }
             ["bundles", name] => name.parse().ok().map(Self::Bundle),
             ["pushes", id] => id.parse().ok().map(Self::Push),
+            ["role-bindings", name] => name.parse().ok().map(Self::RoleBinding),
             ["leader", election] if !election.is_empty() => Some(Self::Leader(election.to_owned())),
             _ => None,
         };

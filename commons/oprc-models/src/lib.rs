@@ -21,6 +21,7 @@ pub mod problem;
 pub mod push;
 pub mod quantity;
 pub mod record;
+pub mod role;
 pub mod secret;
 pub mod status;
 mod text;

@@ -71,7 +71,7 @@ impl Meta {
 }
 
 /// A document as the store holds it: what the user asked for, and the system's fields.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored<T> {
     /// The system's fields.
     pub meta: Meta,

@@ -122,6 +122,10 @@ name_type!(
     ClusterName, "cluster name", is_label, LABEL
 );
 name_type!(
+    /// Name of a role binding, for example `shop-developers`.
+    BindingName, "role binding name", is_name, NAME
+);
+name_type!(
     /// Id of one deployment's unit on one cluster, for example `cart-4k9a2mz0qp`.
     ///
     /// Invariant: an RFC 1123 label, so that a CRM can name its resources after it.

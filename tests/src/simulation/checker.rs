@@ -183,7 +183,7 @@ impl World {
                 Key::PackageRevision(..) | Key::DeploymentRevision(..) => {
                     self.check_archived(&key, after);
                 }
-                Key::Cluster(_) | Key::Record(..) => (),
+                Key::Cluster(_) | Key::Record(..) | Key::RoleBinding(_) => (),
             }
             is_ours = true;
         }

@@ -17,6 +17,7 @@ fn keys_and_back() {
         "deployment-revisions/shop.cart/18446744073709551615",
         "bundles/shop-prod",
         "pushes/6a6e2f",
+        "role-bindings/shop-developers",
         "leader/pm",
     ];
     for key in table {

@@ -25,6 +25,7 @@ use crate::{
     package::OPackage,
     pointer,
     problem::Violation,
+    role::RoleBinding,
     validate::{self, MAX_VIOLATIONS},
 };
 
@@ -268,6 +269,19 @@ pub fn deployment_node(node: Node) -> Result<Parsed<OClassDeployment>, Vec<Viola
         warnings.extend(validate::deployment_advice(deployment));
     }
     finish(reading, |deployment| deployment, warnings)
+}
+
+/// Reads and validates a role binding.
+///
+/// # Errors
+///
+/// Every violation.
+pub fn role_binding(bytes: &[u8], format: Format) -> Result<Parsed<RoleBinding>, Vec<Violation>> {
+    let mut reading = mend::read::<RoleBinding>(document(bytes, format)?, Vec::new());
+    let found = reading.value.as_ref().map(validate::role_binding);
+    reading.add(found.unwrap_or_default());
+    let warnings = shape::without_system_fields(std::mem::take(&mut reading.unknown));
+    finish(reading, |binding| binding, warnings)
 }
 
 fn finish<T, U>(

@@ -10,6 +10,7 @@ mod deployment;
 mod package;
 mod provision;
 mod report;
+mod role_binding;
 mod secrets;
 
 #[cfg(test)]
@@ -18,7 +19,9 @@ mod tests;
 pub use advice::{deployment_advice, deployments_advice, package_advice};
 pub use deployable::deployable;
 
-use crate::{deployment::OClassDeployment, package::OPackage, problem::Violation};
+use crate::{
+    deployment::OClassDeployment, package::OPackage, problem::Violation, role::RoleBinding,
+};
 use report::Report;
 
 /// The most violations, and the most warnings, that are told of one document; more are cut.
@@ -58,6 +61,14 @@ pub fn package(package: &OPackage) -> Vec<Violation> {
 pub fn deployment(deployment: &OClassDeployment) -> Vec<Violation> {
     let mut report = Report::default();
     deployment::check(&mut report, "", deployment);
+    report.into_violations()
+}
+
+/// The violations of a role binding.
+#[must_use]
+pub fn role_binding(binding: &RoleBinding) -> Vec<Violation> {
+    let mut report = Report::default();
+    role_binding::check(&mut report, binding);
     report.into_violations()
 }
 

@@ -116,6 +116,7 @@ impl Seen {
                 | Key::ClusterStatus(_)
                 | Key::Bundle(_)
                 | Key::Push(_)
+                | Key::RoleBinding(_)
                 | Key::Leader(_) => {}
             }
         }

@@ -6,6 +6,7 @@
 mod archive;
 mod differences;
 mod intents;
+mod roles;
 mod versions;
 
 use std::{
@@ -21,10 +22,11 @@ use oprc_models::{
     dependency::Dependency,
     deployment::OClassDeployment,
     meta::{Meta, Stored},
-    names::{BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
+    names::{BindingName, BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
     package::OPackage,
     push::PushRecord,
     record::StoredRecord,
+    role::RoleBinding,
     status::{DeploymentStatus, PackageStatus},
     unit::StoredUnit,
 };
@@ -99,6 +101,8 @@ pub enum Changed {
     Bundle(BundleName),
     /// A push. The documents that it changes are told beside it.
     Push(PushId),
+    /// A role binding.
+    RoleBinding(BindingName),
     /// An election.
     Leader(String),
 }
@@ -131,6 +135,8 @@ pub struct State {
     pub bundles: BTreeMap<BundleName, Entry<Bundle>>,
     /// Pushes of several transactions that are not done with.
     pub pushes: BTreeMap<PushId, Entry<PushRecord>>,
+    /// Who may do what.
+    pub role_bindings: BTreeMap<BindingName, Entry<Stored<RoleBinding>>>,
     /// The elections that have a leader: who it is, as it wrote itself down.
     pub leaders: BTreeMap<String, Bytes>,
     /// Keys whose value cannot be read, and why. They are there: nothing may be concluded from
@@ -147,6 +153,7 @@ pub struct State {
     dependants_of_package: BTreeMap<PackageName, BTreeSet<PackageName>>,
     owned_by_bundle: BTreeMap<BundleName, BTreeSet<Key>>,
     intents: intents::Intents,
+    bindings_of: roles::Index,
 }
 
 /// An empty set, for look-ups that find nothing.
@@ -215,6 +222,12 @@ impl State {
     #[must_use]
     pub fn deployments_of_package(&self, package: &PackageName) -> &BTreeSet<DeploymentKey> {
         self.deployments_of_package.get(package).unwrap_or(none())
+    }
+
+    /// The deployments of classes of each package that has some.
+    #[must_use]
+    pub fn deployments_by_package(&self) -> &BTreeMap<PackageName, BTreeSet<DeploymentKey>> {
+        &self.deployments_of_package
     }
 
     /// The deployments that `package` declared inline.
@@ -336,6 +349,10 @@ impl State {
             Key::Push(id) => {
                 set(&mut self.pushes, id, decode(stored, flaw));
                 Changed::Push(id.clone())
+            }
+            Key::RoleBinding(name) => {
+                self.set_role_binding(name, decode(stored, flaw));
+                Changed::RoleBinding(name.clone())
             }
             Key::Leader(election) => {
                 let _ = match stored {

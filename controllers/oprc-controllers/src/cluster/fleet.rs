@@ -107,6 +107,7 @@ impl Fleet {
             | Changed::DeploymentRevision(_)
             | Changed::Bundle(_)
             | Changed::Push(_)
+            | Changed::RoleBinding(_)
             | Changed::Leader(_) => (),
         }
         if let Some((cluster, work)) = triggers::work(changed)

@@ -21,6 +21,7 @@ pub(crate) fn work(changed: &Changed) -> Option<(&ClusterName, Work)> {
         | Changed::DeploymentRevision(_)
         | Changed::Bundle(_)
         | Changed::Push(_)
+        | Changed::RoleBinding(_)
         | Changed::Leader(_) => None,
     }
 }

@@ -64,6 +64,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         | Key::DeploymentRevision(..)
         | Key::Bundle(_)
         | Key::Push(_)
+        | Key::RoleBinding(_)
         | Key::Leader(_) => false,
     })?;
     let spec = state.deployments.get(key);

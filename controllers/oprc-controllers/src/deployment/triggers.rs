@@ -39,6 +39,7 @@ pub(crate) fn keys(
         | Changed::PackageRevision(_)
         | Changed::Bundle(_)
         | Changed::Push(_)
+        | Changed::RoleBinding(_)
         | Changed::Leader(_) => Vec::new(),
     }
 }

@@ -34,6 +34,7 @@ pub(crate) fn keys(changed: &Changed, state: &State, history_limit: usize) -> Ve
         | Changed::DeploymentRevision(_)
         | Changed::Bundle(_)
         | Changed::Push(_)
+        | Changed::RoleBinding(_)
         | Changed::Leader(_) => Vec::new(),
     }
 }

@@ -18,6 +18,7 @@ impl State {
         differing(&before.packages, &self.packages, |name| add(Key::Package(name)));
         differing(&before.deployments, &self.deployments, |key| add(Key::Deployment(key)));
         differing(&before.clusters, &self.clusters, |name| add(Key::Cluster(name)));
+        differing(&before.role_bindings, &self.role_bindings, |name| add(Key::RoleBinding(name)));
         differing(&before.package_statuses, &self.package_statuses, |name| {
             add(Key::PackageStatus(name));
         });
@@ -90,6 +91,7 @@ impl State {
             Key::DeploymentRevision(key, _) => Changed::DeploymentRevision(key),
             Key::Bundle(name) => Changed::Bundle(name),
             Key::Push(id) => Changed::Push(id),
+            Key::RoleBinding(name) => Changed::RoleBinding(name),
             Key::Leader(election) => Changed::Leader(election),
         }
     }

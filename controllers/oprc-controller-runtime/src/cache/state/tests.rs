@@ -12,7 +12,7 @@ use super::{Changed, State};
 /// What is stored, as the store would list it.
 type Stored = BTreeMap<String, KeyValue>;
 
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 27] = [
     "packages/a",
     "packages/b",
     "packages/c",
@@ -30,6 +30,8 @@ const KEYS: [&str; 25] = [
     "status/packages/b",
     "status/deployments/d",
     "status/clusters/east",
+    "role-bindings/r",
+    "role-bindings/s",
     "leader/pm",
     "bundles/b",
     "pushes/p",
@@ -87,6 +89,11 @@ fn value(key: &str, revision: u64, rng: &mut fastrand::Rng) -> Bytes {
             json!({"uid": "u", "observed_generation": 1, "condition": "RUNNING"})
         }
         ["status", "clusters", _] => json!({"connectivity": "CONNECTED", "breaker": "CLOSED"}),
+        ["role-bindings", name] => {
+            let pair = ["a", "b"].into_iter().filter(|_| rng.bool()).collect::<Vec<_>>();
+            json!({"meta": meta(Value::Null), "spec": {
+                "name": name, "role": "viewer", "subjects": pair, "groups": [package]}})
+        }
         _ => json!({ "revision": revision }),
     };
     let is_document = matches!(parts.as_slice(), ["packages" | "deployments", _]);
