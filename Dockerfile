@@ -43,6 +43,8 @@ FROM ${BASE_IMAGE} AS oprc-pm
 COPY --from=build /out/oprc-pm /usr/local/bin/oprc-pm
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
+# A container is reached from outside itself: it does not start before it is told who may call, by
+# OPRC_PM_AUTH_MODE=jwt and its neighbours, or OPRC_PM_AUTH_ALLOW_ANONYMOUS=true.
 ENV OPRC_PM_SERVER_HOST=0.0.0.0 \
     OPRC_PM_DATA_DIR=/data
 EXPOSE 8080

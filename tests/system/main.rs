@@ -9,6 +9,7 @@
 
 mod support;
 
+mod auth;
 mod clusters;
 mod configuration;
 mod connections;

@@ -80,7 +80,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const ABILITIES: &[(&str, &[&str])] = &[
     ("etcd-client", &["oprc-cp-storage"]),
     ("redb", &["oprc-cp-storage"]),
-    ("reqwest", &["oprc-crm-client", "oprc-client"]),
+    ("reqwest", &["oprc-pm", "oprc-crm-client", "oprc-client"]),
     ("envconfig", &["oprc-config"]),
     ("metrics-exporter-prometheus", &["oprc-observability"]),
     ("protoc-bin-vendored", &["xtask"]),

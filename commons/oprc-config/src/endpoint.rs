@@ -1,6 +1,6 @@
 //! The address of a server over HTTP: etcd's, a CRM's, our own.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use http::Uri;
 
@@ -24,6 +24,17 @@ impl Endpoint {
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.0.starts_with("https:")
+    }
+}
+
+impl Endpoint {
+    /// Whether nothing that is sent there leaves this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let uri: Option<Uri> = self.0.parse().ok();
+        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+        let host = host.trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
 

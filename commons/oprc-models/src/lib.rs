@@ -4,6 +4,7 @@
 //! Field names are `snake_case` and enums `SCREAMING_SNAKE` on the wire, as in existing OaaS packages.
 //! Nothing here does IO, reads a clock or knows of a store.
 
+pub mod access;
 pub mod bundle;
 pub mod cluster;
 pub mod condition;

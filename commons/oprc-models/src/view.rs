@@ -14,6 +14,7 @@ use crate::{
     package::{OClass, OFunction, OPackage},
     problem::Violation,
     record::StoredRecord,
+    role::RoleBinding,
     status::{self, PackageStatus},
 };
 
@@ -23,6 +24,8 @@ pub type Package = Document<OPackage, PackageStatus>;
 pub type Deployment = Document<OClassDeployment, status::DeploymentStatus>;
 /// A cluster's registration as it is answered.
 pub type Cluster = Document<Registration, ClusterStatus>;
+/// A role binding as it is answered: it has no status.
+pub type Binding = Beside<RoleBinding, Marks>;
 /// A class of a package.
 pub type Class = Beside<OClass, PartOf>;
 /// A function of a package.
@@ -142,6 +145,13 @@ impl std::ops::Deref for DocumentMeta {
 pub struct Version {
     /// The store's revision of the document: opaque, nothing is to be computed with it.
     pub resource_version: String,
+}
+
+/// The system's fields of a document that has no status.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Marks {
+    /// The fields.
+    pub meta: DocumentMeta,
 }
 
 /// Whether what is told may be out of date.

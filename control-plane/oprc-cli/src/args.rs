@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use oprc_models::role::{Kind, Verb};
 
 /// Declares packages and deployments, and shows what the clusters make of them.
 #[derive(Debug, Parser)]
@@ -14,7 +15,8 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed, or `diff` found a difference; \
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed, `diff` found a difference, or `auth can-i` \
+                          says no; \
                           2 usage; 3 not converged in time.";
 
 /// Where the server is.
@@ -58,6 +60,9 @@ pub(crate) enum Command {
     Rollout(Rollout),
     /// Wait until something is so
     Wait(Wait),
+    /// Ask who you are to the server, and what you may do
+    #[command(subcommand)]
+    Auth(Auth),
     /// Keep servers by name
     #[command(subcommand)]
     Context(Context),
@@ -286,6 +291,27 @@ pub(crate) struct Wait {
     /// How long to wait
     #[arg(long, value_parser = duration, default_value = "5m", value_name = "TIME")]
     pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Auth {
+    /// Tell who the server takes you for, and your roles
+    Whoami,
+    /// Tell whether you may do something; exit 0 for yes, 1 for no
+    CanI(CanI),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CanI {
+    /// get, list, watch, create, update or delete
+    pub(crate) verb: Verb,
+    /// The kind of thing, for example packages
+    pub(crate) kind: Kind,
+    /// Which one; of classes and functions, their package
+    pub(crate) name: Option<String>,
+    /// The package that it is in, or would be
+    #[arg(long, value_name = "NAME")]
+    pub(crate) package: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

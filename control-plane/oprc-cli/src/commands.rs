@@ -1,6 +1,7 @@
 //! The commands. Each has a `run` that reads, asks the server, and tells; `Ok` is exit code 0.
 
 pub(crate) mod apply;
+pub(crate) mod auth;
 mod bundle;
 mod compare;
 pub(crate) mod context;

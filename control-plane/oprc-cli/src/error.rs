@@ -47,6 +47,9 @@ pub(crate) enum Error {
     /// All was told as it happened: how many failed, of how many.
     #[error("{0} of {1} failed")]
     Some(usize, usize),
+    /// The answer is no; it was told.
+    #[error("no")]
+    No,
     /// There is a difference; it was shown.
     #[error("there is a difference")]
     Different,
@@ -68,6 +71,7 @@ impl Error {
             | Self::Server(_)
             | Self::Local { .. }
             | Self::Some(..)
+            | Self::No
             | Self::Different => FAILED,
         }
     }
@@ -94,7 +98,7 @@ impl Error {
 
     /// Tells a person, on several lines where that helps.
     pub(crate) fn tell(&self, err: &mut Out<'_>) {
-        if matches!(self, Self::Different) {
+        if matches!(self, Self::No | Self::Different) {
             return;
         }
         if let Self::Documents(mistakes) = self {
@@ -107,6 +111,14 @@ impl Error {
                     let pointer =
                         if violation.pointer.is_empty() { "/" } else { &violation.pointer };
                     err.line(&format!("  {}: {}", plain(pointer), plain(&violation.message)));
+                }
+                match problem.status {
+                    401 => err.line(
+                        "  give a token with --token, OPRC_TOKEN or `oprc context set`; this one \
+                         or none was not taken",
+                    ),
+                    403 => err.line("  `oprc auth whoami` tells who you are and your roles"),
+                    _ => {}
                 }
                 if let Some(id) = &problem.correlation_id {
                     err.line(&format!("  correlation id: {}", plain(id)));

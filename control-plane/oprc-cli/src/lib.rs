@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use oprc_client::Client;
 
 use crate::{
-    args::{Cli, Command},
+    args::{Auth, Cli, Command},
     error::Error,
 };
 pub use crate::{
@@ -96,6 +96,8 @@ async fn dispatch(cli: Cli, environment: &Environment, io: &mut Io<'_>) -> Resul
         Command::Delete(args) => commands::delete::run(&args, client, io).await,
         Command::Rollout(args) => commands::rollout::run(&args, client, io).await,
         Command::Wait(args) => commands::wait::run(&args, &client()?, io).await,
+        Command::Auth(Auth::Whoami) => commands::auth::who_am_i(&client()?, io).await,
+        Command::Auth(Auth::CanI(args)) => commands::auth::can_i(&args, &client()?, io).await,
         Command::Context(args) => commands::context::run(&args, &global, environment, io),
         Command::Completion { shell } => {
             let mut script = Vec::new();

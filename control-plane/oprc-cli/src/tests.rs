@@ -1,6 +1,7 @@
 //! Whole commands against a Package Manager in memory.
 
 mod applying;
+mod authorizing;
 mod deleting;
 mod failing;
 mod fake;

@@ -2,15 +2,18 @@
 //! be without the other.
 
 use oprc_models::{
+    access::{Verdict, WhoAmI},
     bundle::Bundle,
     cluster::ClusterSpec,
     deployment::OClassDeployment,
     difference::Difference,
     history::{Revision, Was},
     package::OPackage,
+    role::RoleBinding,
     view::DeploymentStatus,
     view::{
-        Beside, Class, Cluster, ClusterHealth, Deployment, Function, Package, Page, Record, Written,
+        Beside, Binding, Class, Cluster, ClusterHealth, Deployment, Function, Package, Page,
+        Record, Written,
     },
 };
 use reqwest::Method;
@@ -121,6 +124,29 @@ operations! {
     /// Asks for the deletion of the package `name`; with `cascade`, of what depends on it too.
     DELETE "/api/v1/packages/{name}" ["cascade"]
         = "deletePackage" delete_package(name) -> Written<OPackage>, about "package";
+    /// Who the caller is to the server.
+    GET "/api/v1/whoami" [] = "whoAmI" who_am_i() -> WhoAmI, about "whoami";
+    /// Whether the caller may do `verb` to a `kind`.
+    GET "/api/v1/can-i" ["verb", "kind", "name", "package_name"]
+        = "canI" can_i() -> Verdict, about "can-i";
+    /// The role bindings.
+    GET "/api/v1/role-bindings" ["name", "subject", "group", "limit", "continue", "consistency"]
+        = "listRoleBindings" list_role_bindings() -> Page<Binding>, about "role-bindings";
+    /// The role binding `name`.
+    GET "/api/v1/role-bindings/{name}" ["consistency"]
+        = "getRoleBinding" get_role_binding(name) -> Binding, about "role-binding";
+    /// Creates the role binding that `document` declares; one that is there and differs is left alone.
+    POST "/api/v1/role-bindings" ["strict"]
+        = "createRoleBinding" create_role_binding(; document) -> Written<RoleBinding>,
+        about "role-binding";
+    /// Creates or replaces the role binding `name`.
+    PUT "/api/v1/role-bindings/{name}" ["strict"]
+        = "replaceRoleBinding" replace_role_binding(name; document) -> Written<RoleBinding>,
+        about "role-binding";
+    /// Removes the role binding `name`.
+    DELETE "/api/v1/role-bindings/{name}" []
+        = "deleteRoleBinding" delete_role_binding(name) -> Written<RoleBinding>,
+        about "role-binding";
     /// The deployments.
     GET "/api/v1/deployments" [
         "name", "package_name", "class_key", "target_env", "condition", "label", "limit", "continue",

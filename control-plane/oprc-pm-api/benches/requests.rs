@@ -48,6 +48,7 @@ async fn api() -> (Arc<MemoryStore>, Router) {
         freshness,
         now: Arc::new(|| Timestamp::UNIX_EPOCH),
         new_uid: Arc::new(move || uids.fetch_add(1, Ordering::Relaxed).to_string()),
+        access: oprc_pm_api::auth::Access::Open,
         limits: Limits::default(),
         metrics: None,
         readiness: Arc::new(Vec::new),

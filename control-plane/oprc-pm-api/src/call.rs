@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ApiState, Limits,
+    auth::{Access, Authority, Caller, Granted, Grants, Identity},
     door::{
         Door,
         audit::{Audit, Notes},
@@ -34,6 +35,7 @@ pub(crate) struct App {
     pub(crate) store: SharedStore,
     pub(crate) cache: Arc<Cache>,
     pub(crate) freshness: Freshness,
+    pub(crate) access: Access,
     pub(crate) limits: Limits,
     /// Pushes of many documents that may still be begun.
     pub(crate) pushes: tokio::sync::Semaphore,
@@ -48,6 +50,7 @@ pub(crate) struct App {
     pub(crate) door: Door,
     pub(crate) audit: Option<Audit>,
     pub(crate) limiter: Limiter,
+    pub(crate) now: crate::Clock,
 }
 
 /// The shared form that handlers take.
@@ -61,13 +64,15 @@ impl From<ApiState> for App {
         let ApiState { store, cache, freshness, now, new_uid, .. } = state;
         let audit = state.door.audit.clone().map(|lines| Audit::new(lines, Arc::clone(&now)));
         let (reading, from) = (Arc::clone(&store), Arc::clone(&cache));
-        let writes = Writes::new(store, from, freshness.clone(), now, Arc::clone(&new_uid));
+        let clock = Arc::clone(&now);
+        let writes = Writes::new(store, from, freshness.clone(), clock, Arc::clone(&new_uid));
         let writes = writes.keeping(state.limits.max_revisions);
         Self {
             writes,
             store: reading,
             cache,
             freshness,
+            access: state.access,
             limits: state.limits,
             pushes: tokio::sync::Semaphore::new(state.limits.max_pushes),
             metrics: state.metrics,
@@ -80,6 +85,7 @@ impl From<ApiState> for App {
             limiter: Limiter::new(&state.door.rates),
             door: state.door,
             audit,
+            now,
         }
     }
 }
@@ -145,6 +151,9 @@ impl<S: Sync> FromRequest<S> for Call {
             correlation_id: parts.extensions.remove::<CorrelationId>(),
             subject: parts.extensions.remove::<Subject>(),
             notes: parts.extensions.remove::<Notes>(),
+            caller: parts.extensions.remove::<Caller>().map(|caller| caller.0),
+            // Without the layer that grants, nothing is granted.
+            grants: parts.extensions.remove::<Granted>().map(|it| it.0).unwrap_or_default(),
         };
         Ok(Self { uri: parts.uri, headers: parts.headers, by, body })
     }
@@ -162,6 +171,8 @@ pub(crate) struct By {
     correlation_id: Option<CorrelationId>,
     subject: Option<Subject>,
     notes: Option<Notes>,
+    caller: Option<Arc<Identity>>,
+    grants: Arc<Grants>,
 }
 
 impl By {
@@ -172,11 +183,22 @@ impl By {
         }
     }
 
+    /// Who calls.
+    pub(crate) fn caller(&self) -> Option<&Identity> {
+        self.caller.as_deref()
+    }
+
+    /// What they may do.
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
     /// What is stored of it with a write.
     pub(crate) fn provenance(&self) -> Provenance<'_> {
         Provenance {
             correlation_id: self.correlation_id.as_ref().map(|id| &*id.0),
             subject: self.subject.as_ref().map(|subject| &*subject.0),
+            authority: Authority::Of(&self.grants),
             ..Provenance::default()
         }
     }

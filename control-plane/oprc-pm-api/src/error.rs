@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use oprc_controller_runtime::cache::Stale;
 use oprc_models::problem::{Problem, Violation};
 
-use crate::writes;
+use crate::{auth::Missing, writes};
 
 /// A refusal, not yet rendered.
 #[derive(Debug)]
@@ -41,6 +41,11 @@ impl ApiError {
             _ => format!("{} violations", errors.len()),
         };
         Self::bad_request("invalid_document", detail).with_errors(errors)
+    }
+
+    /// 403.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
     /// 404 of a document.
@@ -101,6 +106,12 @@ impl From<serde_json::Error> for ApiError {
     }
 }
 
+impl From<Missing> for ApiError {
+    fn from(missing: Missing) -> Self {
+        Self::forbidden(missing.to_string())
+    }
+}
+
 impl From<Stale> for ApiError {
     fn from(error: Stale) -> Self {
         Self::unavailable(
@@ -115,6 +126,8 @@ impl From<writes::Error> for ApiError {
         use writes::Error as E;
         let detail = error.to_string();
         match error {
+            E::Forbidden(missing) => missing.into(),
+            E::NotYours { .. } => Self::forbidden(detail),
             E::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
             E::AlreadyExists { .. } => Self::new(StatusCode::CONFLICT, "already_exists", detail),
             E::Owned { violations } => {

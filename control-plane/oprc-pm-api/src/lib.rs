@@ -12,6 +12,7 @@
 //! - it reads no clock and draws no random number but those it is given.
 
 mod answer;
+pub mod auth;
 mod body;
 mod call;
 mod door;
@@ -111,6 +112,8 @@ pub struct ApiState {
     pub now: Clock,
     /// Uids of documents, and correlation ids of requests that bring none.
     pub new_uid: NewUid,
+    /// Who may do what.
+    pub access: auth::Access,
     /// Limits.
     pub limits: Limits,
     /// Renders `/metrics`; without it the route is not there.
@@ -128,6 +131,7 @@ pub struct ApiState {
 /// Describes this crate's metrics to the recorder, once, after it was installed.
 pub fn describe_metrics() {
     door::describe_metrics();
+    auth::describe_metrics();
     front::describe_metrics();
     resources::watch::describe_metrics();
     writes::describe_metrics();

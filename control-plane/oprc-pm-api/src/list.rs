@@ -31,8 +31,9 @@ const MAX_LIMIT: usize = 1000;
 const CHUNK: usize = 1024;
 /// Chunks looked at for one page.
 const MAX_CHUNKS: usize = 32;
-/// The longest page token: two names of 253 bytes in hexadecimal, and what is around them.
-const MAX_TOKEN_BYTES: usize = 1200;
+/// The longest page token: two names of 253 bytes and two of 63 in hexadecimal, and what is around
+/// them.
+const MAX_TOKEN_BYTES: usize = 1400;
 /// A page's bytes, more or less: it ends after the item that exceeds this. A document may have a
 /// megabyte, so a count alone would bound nothing.
 const MAX_PAGE_BYTES: usize = 8 << 20;

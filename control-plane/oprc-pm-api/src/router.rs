@@ -11,6 +11,7 @@ use oprc_models::{deployment::OClassDeployment, package::OPackage};
 
 use crate::{
     ApiState,
+    auth::{Doors, authenticate, authorize},
     call::App,
     door::{
         for_browsers,
@@ -18,8 +19,8 @@ use crate::{
     },
     front::{Lanes, front},
     resources::{
-        apply, bundles, clusters, deployments, packages, parts, probes, records, revisions,
-        rollout, statuses, watch,
+        access, apply, bundles, clusters, deployments, packages, parts, probes, records, revisions,
+        role_bindings, rollout, statuses, watch,
     },
 };
 
@@ -28,14 +29,18 @@ pub fn router(state: ApiState) -> Router {
     let app = Arc::new(App::from(state));
     let lanes = Arc::new(Lanes::default());
     let front = from_fn_with_state((Arc::clone(&app), lanes), front);
-    let api = Router::new().merge(specs()).merge(history()).merge(observed()).merge(watched());
+    let api = specs().merge(history()).merge(observed()).merge(watched()).merge(access());
     let routes = Router::new().nest("/api/v1", api).merge(probes());
+    let doors = Doors::new(Arc::clone(&app));
+    let who = from_fn_with_state(Arc::clone(&doors), authenticate);
+    let may = from_fn_with_state(doors, authorize);
     // The layers must be around the fallback too: an unknown route is answered like any other. The
     // last is the outermost.
     let routes = routes
         .fallback(|| async { http::StatusCode::NOT_FOUND })
+        .layer(may)
         .layer(from_fn_with_state(Arc::clone(&app), by_subject))
-        // Authentication stands here: outside what asks for a subject, inside what does not.
+        .layer(who)
         .layer(from_fn_with_state(Arc::clone(&app), by_address))
         .layer(front)
         .with_state(Arc::clone(&app));
@@ -81,6 +86,18 @@ fn history() -> Router<Arc<App>> {
         .route("/deployments/{key}/pause", post(rollout::pause))
         .route("/deployments/{key}/resume", post(rollout::resume))
         .route("/deployments/{key}/restart", post(rollout::restart))
+}
+
+/// Who may do what.
+fn access() -> Router<Arc<App>> {
+    Router::new()
+        .route("/whoami", get(access::whoami))
+        .route("/can-i", get(access::can_i))
+        .route("/role-bindings", get(role_bindings::list).post(role_bindings::create))
+        .route(
+            "/role-bindings/{name}",
+            get(role_bindings::get).put(role_bindings::replace).delete(role_bindings::delete),
+        )
 }
 
 /// What is reported.

@@ -9,11 +9,13 @@
 
 mod crms;
 mod door;
+mod keys;
 mod register;
 mod server;
 mod storage;
 
 pub use self::{
+    keys::KeyError,
     server::{Options, RenderMetrics, Running, StartError, start},
     storage::OpenError,
 };

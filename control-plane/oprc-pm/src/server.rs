@@ -14,13 +14,14 @@ use oprc_crm_client::breaker;
 use oprc_http::tls::{Tls, TlsError};
 use oprc_models::meta::Timestamp;
 use oprc_observability::LinesGuard;
-use oprc_pm_api::{ApiState, Limits, router};
+use oprc_pm_api::{ApiState, Limits, auth::KeyRing, router};
 use tokio::{net::TcpListener, runtime::Handle, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     crms::connect,
     door,
+    keys::{self, KeyError},
     register::register_all,
     storage::{self, OpenError, Stores},
 };
@@ -54,6 +55,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The keys of tokens cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -98,6 +102,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let addr = listener.local_addr().map_err(listen)?;
     let tls = config.tls.clone().map(|tls| Tls::load(door::files(tls))).transpose()?;
     let (audit, audit_guard) = door::audit(&config.audit).map_err(StartError::Audit)?.unzip();
+    let (access, key_sources) = keys::access(&config.auth)?;
     let lease_runtime = LeaseRuntime::start().map_err(StartError::LeaseThread)?;
     let stores = storage::open(&config.storage, lease_runtime.handle()).await?;
 
@@ -116,6 +121,14 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         tokio::select! { () = registering => (), () = stopped.cancelled() => () }
     });
 
+    let key_ring = key_sources.as_ref().map(keys::Sources::ring);
+    if let Some(sources) = key_sources {
+        let stopped = stop.clone();
+        parts.spawn(async move {
+            tokio::select! { () = sources.keep() => (), () = stopped.cancelled() => () }
+        });
+    }
+
     let watchdog = Watchdog::default();
     let api = ApiState {
         store: Arc::clone(&stores.main),
@@ -124,9 +137,10 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         owner: config.controllers.owner.as_str().into(),
         now: Arc::new(now),
         new_uid: Arc::new(new_uid),
+        access,
         limits: limits(&config),
         metrics: options.render_metrics,
-        readiness: readiness(watchdog.clone()),
+        readiness: readiness(watchdog.clone(), key_ring),
         default_cluster: config.default_cluster.clone(),
         stopping: stop.clone(),
         door: door::door(&config, audit),
@@ -229,8 +243,17 @@ fn limits(config: &Config) -> Limits {
 }
 
 /// Why the process is not ready, the cache aside.
-fn readiness(watchdog: Watchdog) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {
-    Arc::new(move || watchdog.stalled())
+fn readiness(
+    watchdog: Watchdog,
+    key_ring: Option<Arc<KeyRing>>,
+) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {
+    Arc::new(move || {
+        let mut reasons = watchdog.stalled();
+        if key_ring.as_ref().is_some_and(|ring| !ring.is_filled()) {
+            reasons.push("the keys of tokens have not been fetched yet".to_owned());
+        }
+        reasons
+    })
 }
 
 impl Running {

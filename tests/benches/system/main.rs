@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what a benchmark is for")]
 #![expect(clippy::unwrap_used, reason = "a measure that cannot be made ends the run")]
 
+mod auth;
 mod changes;
 mod creates;
 mod documents;
@@ -30,8 +31,8 @@ use std::{env, process::ExitCode};
 use tokio::runtime::Runtime;
 
 /// The measures, by the name that arguments are parts of.
-const NAMES: [&str; 8] =
-    ["queue", "creates", "reads", "latency", "slow", "heal", "changes", "scale"];
+const NAMES: [&str; 9] =
+    ["queue", "creates", "reads", "auth", "latency", "slow", "heal", "changes", "scale"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
             "queue" => queue::run(),
             "creates" => runtime.block_on(creates::run()),
             "reads" => runtime.block_on(reads::run()),
+            "auth" => runtime.block_on(auth::run()),
             "latency" => runtime.block_on(latency::run()),
             "slow" => runtime.block_on(slow::run()),
             "heal" => runtime.block_on(heal::run()),

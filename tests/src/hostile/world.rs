@@ -82,6 +82,7 @@ impl World {
             freshness,
             now: Arc::new(|| Timestamp::UNIX_EPOCH),
             new_uid: Arc::new(move || format!("uid-{}", n_uids.fetch_add(1, Ordering::Relaxed))),
+            access: oprc_pm_api::auth::Access::Open,
             // An answer is taken in whole, and a watch's has no end.
             limits: Limits { max_watches: 0, ..Limits::default() },
             metrics: None,

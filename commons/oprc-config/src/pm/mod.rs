@@ -1,6 +1,7 @@
 //! Configuration of the Package Manager, `OPRC_PM_*`.
 
 mod audit;
+mod auth;
 mod crms;
 mod etcd;
 mod limits;
@@ -19,12 +20,14 @@ use crate::{
 
 pub use self::{
     audit::{Audit, AuditLog, OnFailure},
+    auth::{Auth, JwksUrl, Jwt},
     crms::Crm,
     etcd::{Etcd, Login},
     limits::{Around, Network, Origin, RateLimits},
     sections::{Controllers, CrmCalls, Leader, Log, Server},
 };
 use self::{
+    auth::AuthVariables,
     crms::CrmVariables,
     etcd::EtcdVariables,
     sections::{StorageType, StorageVariables},
@@ -41,6 +44,7 @@ pub const VARIABLES: &[&[Variable]] = &[
     Around::VARIABLES,
     RateLimits::VARIABLES,
     Audit::VARIABLES,
+    AuthVariables::VARIABLES,
     Log::VARIABLES,
     StorageVariables::VARIABLES,
     EtcdVariables::VARIABLES,
@@ -63,6 +67,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// Where it is written down who has written what.
     pub audit: Audit,
+    /// Who may call it.
+    pub auth: Auth,
     /// What is logged, and how.
     pub log: Log,
     /// Where documents are kept.
@@ -111,7 +117,8 @@ impl Config {
     /// Every mistake found.
     pub fn parse(variables: BTreeMap<String, String>) -> Result<Self, Mistakes> {
         let mut parser = Parser::new(variables, PREFIX);
-        let server = parser.section();
+        let server: Server = parser.section();
+        let auth = Auth::parse(&mut parser, server.host);
         let tls = tls::parse(&mut parser);
         let around = parser.section();
         let rate_limits = parser.section();
@@ -131,6 +138,7 @@ impl Config {
             around,
             rate_limits,
             audit,
+            auth,
             log,
             storage,
             crms,

@@ -2,16 +2,20 @@
 
 use axum::extract::State as Shared;
 use http::StatusCode;
+use oprc_cp_storage::keys::Key;
 use oprc_models::{
     difference::Difference,
     document::{self, Format, Kind, Node, PackageDocument, Parsed},
     meta::Source,
     names::BundleName,
     problem::Violation,
+    role::{self, Verb},
 };
 
 use crate::{
-    Limits, answer, body,
+    Limits, answer,
+    auth::{Grants, Missing},
+    body,
     call::{Answer, App, Call, SharedApp, json},
     door::audit::Effects,
     error::ApiError,
@@ -94,6 +98,7 @@ pub(crate) async fn apply(Shared(app): SharedApp, call: Call) -> Answer {
     })?;
     let Parsed { value: documents, warnings } = read.map_err(ApiError::invalid_document)?;
 
+    let grants = by.grants().clone();
     let by = crate::writes::Provenance { source: request.source.as_ref(), ..by.provenance() };
     let push = BundlePush {
         documents: &documents,
@@ -101,7 +106,7 @@ pub(crate) async fn apply(Shared(app): SharedApp, call: Call) -> Answer {
         prune: request.prune,
         force: request.force,
         by,
-        permit: &permit,
+        permit: &|touched: &[Touched]| permit(&grants, touched),
     };
     push_or_preview(&app, &push, request.is_dry_run, &warnings).await
 }
@@ -122,9 +127,24 @@ async fn push_or_preview(
     Ok(response)
 }
 
-/// Whether the caller may write all that a push touches. Everyone may, who may push.
-#[expect(clippy::unnecessary_wraps, reason = "where callers have roles, this refuses")]
-fn permit(_touched: &[Touched]) -> Result<(), Error> {
+/// Whether the caller may write all that a push touches: what it removes too, which no document of
+/// it speaks of. What may not be seen is not named.
+fn permit(grants: &Grants, touched: &[Touched]) -> Result<(), Error> {
+    for Touched { key, package, outcome } in touched {
+        let kind = match key {
+            Key::Package(_) => role::Kind::Package,
+            _ => role::Kind::Deployment,
+        };
+        let verb = match outcome {
+            Outcome::Deleting | Outcome::Underway | Outcome::Removed => Verb::Delete,
+            Outcome::Created => Verb::Create,
+            Outcome::Replaced | Outcome::Unchanged => Verb::Update,
+        };
+        grants.require(verb, kind, package).map_err(|missing| {
+            let package = missing.package.filter(|package| grants.sees(package));
+            Error::Forbidden(Missing { package, ..missing })
+        })?;
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use oprc_models::{bundle::Bundle, names::BundleName};
 use super::{following, holds, missing};
 use crate::{
     answer,
+    auth::Grants,
     call::{Answer, Call, SharedApp, consistency, name, tagged},
     etag,
     list::{self, Item},
@@ -49,7 +50,7 @@ pub(crate) async fn get(
     let found = {
         let state = app.cache.read();
         match state.bundles.get(&name) {
-            Some(entry) => Ok((entry.clone(), newest(&state, &name))),
+            Some(entry) => Ok((entry.clone(), newest(&state, call.by.grants(), &name))),
             None => Err(missing(&state, &Key::Bundle(name.clone()), "bundle", name.as_str())),
         }
     };
@@ -74,9 +75,17 @@ pub(crate) async fn get(
     })
 }
 
-/// What `bundle` owns, and a number that changes whenever that does.
-fn newest(state: &State, bundle: &BundleName) -> (Vec<Key>, Revision) {
-    let keys: Vec<Key> = state.owned_by_bundle(bundle).iter().cloned().collect();
+/// What `bundle` owns of what the caller may see, and a number that changes whenever that does.
+fn newest(state: &State, grants: &Grants, bundle: &BundleName) -> (Vec<Key>, Revision) {
+    let is_seen = |key: &&Key| match key {
+        Key::Package(name) => grants.sees(name),
+        Key::Deployment(key) => {
+            let found = state.deployments.get(key);
+            found.is_some_and(|entry| grants.sees(&entry.value.spec.package_name))
+        }
+        _ => grants.sees_all(),
+    };
+    let keys: Vec<Key> = state.owned_by_bundle(bundle).iter().filter(is_seen).cloned().collect();
     let mut hasher = DefaultHasher::new();
     keys.iter().for_each(|key| key.to_string().hash(&mut hasher));
     (keys, Revision(std::hash::Hasher::finish(&hasher)))

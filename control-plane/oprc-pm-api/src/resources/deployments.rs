@@ -1,6 +1,7 @@
 //! `/api/v1/deployments`.
 
 use axum::extract::{Path, State as Shared};
+use http::HeaderMap;
 use oprc_controller_runtime::cache::{Entry, State, feed::Documented};
 use oprc_cp_storage::keys::Key;
 use oprc_models::{
@@ -13,9 +14,11 @@ use oprc_models::{
     status::DeploymentStatus,
 };
 
-use super::{Labels, Row, following, holds, missing, watch};
+use super::{Labels, Row, following, holds, missing, visible, watch};
 use crate::{
-    answer, body,
+    answer,
+    auth::Grants,
+    body,
     call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
     error::ApiError,
     etag,
@@ -106,14 +109,22 @@ pub(crate) async fn get(
     params.finish()?;
     let key: DeploymentKey = name(&path_key)?;
     let is_stale = app.settle(consistency).await?;
-    let row = find(&app.cache.read(), &key)?;
+    let row = find(&app.cache.read(), call.by.grants(), &key)?;
     tagged(&call.headers, &row.tag(), is_stale, |buffer| write(buffer, &row))
 }
 
-/// The deployment, or why there is none.
-pub(crate) fn find(state: &State, key: &DeploymentKey) -> Result<DeploymentRow, ApiError> {
-    let entry = state.deployments.get(key).map(|entry| row(state, key, entry));
-    entry.ok_or_else(|| missing(state, &Key::Deployment(key.clone()), "deployment", key.as_str()))
+/// The deployment, or why there is none. What the caller may not see is not there.
+pub(crate) fn find(
+    state: &State,
+    grants: &Grants,
+    key: &DeploymentKey,
+) -> Result<DeploymentRow, ApiError> {
+    let entry = state.deployments.get(key);
+    match entry.filter(|entry| grants.sees(&entry.value.spec.package_name)) {
+        Some(entry) => Ok(row(state, key, entry)),
+        None if !grants.sees_all() => Err(ApiError::not_found("deployment", key.as_str())),
+        None => Err(missing(state, &Key::Deployment(key.clone()), "deployment", key.as_str())),
+    }
 }
 
 fn row(
@@ -272,8 +283,13 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
         let selection = watch::Selection::new(call.by, watch::Filter::Deployments(filter));
         return watch::open(app, &request, selection).await;
     }
-    let request = list::Request::new(&mut params, &("deployments", &filter))?;
+    let grants = call.by.grants();
+    let sees_all = grants.sees_all();
+    let request = list::Request::new(&mut params, &("deployments", &filter, sees_all))?;
     params.finish()?;
+    if !sees_all {
+        return list_visible(&app, &request, &filter, grants, &call.headers).await;
+    }
     let page = list::page(
         &app,
         &request,
@@ -283,4 +299,27 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
         |state, after, limit, items| filter.chunk(state, after, limit, items),
     );
     page.await?.answer(&call.headers, write)
+}
+
+/// As [`list`], for a caller who may see some packages.
+async fn list_visible(
+    app: &App,
+    request: &list::Request,
+    filter: &Filter,
+    grants: &Grants,
+    headers: &HeaderMap,
+) -> Answer {
+    let page = list::page(
+        app,
+        request,
+        visible::after(request)?,
+        visible::names,
+        |key| matches!(key, Key::Deployment(_)) && visible::may_name(grants, key),
+        |state, after, limit, items| {
+            visible::deployments(state, grants, after, limit, items, |state, key| {
+                filter.pick(state, key, state.deployments.get(key)?)
+            })
+        },
+    );
+    page.await?.answer(headers, |buffer, row| write(buffer, &row.item))
 }

@@ -1,5 +1,6 @@
 //! The handlers, a file for each resource, and what they share.
 
+pub(crate) mod access;
 pub(crate) mod apply;
 pub(crate) mod bundles;
 pub(crate) mod clusters;
@@ -9,8 +10,10 @@ pub(crate) mod parts;
 pub(crate) mod probes;
 pub(crate) mod records;
 pub(crate) mod revisions;
+pub(crate) mod role_bindings;
 pub(crate) mod rollout;
 pub(crate) mod statuses;
+mod visible;
 pub(crate) mod watch;
 
 use std::{
@@ -23,6 +26,7 @@ use oprc_controller_runtime::cache::{Entry, State};
 use oprc_cp_storage::{Revision, keys::Key};
 use oprc_models::{
     cluster::ClusterSpec, deployment::OClassDeployment, meta::Stored, package::OPackage,
+    role::RoleBinding,
 };
 
 use crate::{error::ApiError, list::Item, params::Params};
@@ -68,6 +72,12 @@ impl Named for OClassDeployment {
 }
 
 impl Named for ClusterSpec {
+    fn listed_name(&self) -> &str {
+        self.name.as_str()
+    }
+}
+
+impl Named for RoleBinding {
     fn listed_name(&self) -> &str {
         self.name.as_str()
     }

@@ -1,5 +1,7 @@
 //! `/api/v1/packages`.
 
+use std::ops::Bound;
+
 use axum::extract::{Path, State as Shared};
 use oprc_controller_runtime::cache::{Entry, State, feed::Documented};
 use oprc_cp_storage::keys::Key;
@@ -10,10 +12,11 @@ use oprc_models::{
     names::PackageName,
     package::OPackage,
     problem::Violation,
+    role,
     status::PackageStatus,
 };
 
-use super::{Labels, Row, following, holds, missing, watch, words};
+use super::{Labels, Row, holds, missing, visible, watch, words};
 use crate::{
     answer, body,
     call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
@@ -131,6 +134,7 @@ pub(crate) async fn get(
     let consistency = consistency(&mut params)?;
     params.finish()?;
     let name: PackageName = name(&path_name)?;
+    call.by.grants().require(role::Verb::Get, role::Kind::Package, &name)?;
     let is_stale = app.settle(consistency).await?;
     let found = {
         let state = app.cache.read();
@@ -210,14 +214,16 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
     let pick = |state: &State, (name, entry): (&PackageName, &Entry<Stored<OPackage>>)| {
         filter.passes(&entry.value.spec).then(|| row(state, name, entry))
     };
+    let grants = call.by.grants();
     let page = list::page(
         &app,
         &request,
         request.after_name::<PackageName>()?,
         |name| vec![name.as_str()],
-        |key| matches!(key, Key::Package(_)),
+        |key| matches!(key, Key::Package(_)) && visible::may_name(grants, key),
         |state, after, limit, items| {
-            let entries = following(&state.packages, after);
+            let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let entries = grants.visible(&state.packages, after);
             list::take(entries, |(name, _)| name.clone(), items, limit, |entry| pick(state, entry))
         },
     );

@@ -17,8 +17,9 @@ use oprc_models::{
 };
 use serde::Serialize;
 
-use super::holds;
+use super::{holds, visible};
 use crate::{
+    auth::Grants,
     call::{Answer, Call, SharedApp},
     list::{self, Chunk},
     splice::Object,
@@ -98,14 +99,16 @@ async fn all<P: Part>(Shared(app): SharedApp, call: Call) -> Answer {
     let after = request.after::<2>()?.and_then(|[package, key]| {
         Some((package.parse::<PackageName>().ok()?, key.parse::<Key>().ok()?))
     });
+    let grants = call.by.grants();
     let page = list::page(
         &app,
         &request,
         after,
         |(package, key): &Place| vec![package.as_str(), key.as_str()],
-        |key| matches!(key, StoreKey::Package(_)),
+        |key| matches!(key, StoreKey::Package(_)) && visible::may_name(grants, key),
         |state, after, limit, items| {
-            chunk::<P>(state, package.as_ref(), part.as_ref(), after, limit, items)
+            let filter = (package.as_ref(), part.as_ref());
+            chunk::<P>(state, grants, filter, after, limit, items)
         },
     );
     page.await?.answer(&call.headers, |buffer, row: &PartRow<P>| {
@@ -121,15 +124,15 @@ async fn all<P: Part>(Shared(app): SharedApp, call: Call) -> Answer {
 
 fn chunk<P: Part>(
     state: &State,
-    package: Option<&PackageName>,
-    part: Option<&String>,
+    grants: &Grants,
+    (package, part): (Option<&PackageName>, Option<&String>),
     after: Option<&Place>,
     limit: usize,
     items: &mut Vec<PartRow<P>>,
 ) -> Chunk<Place> {
     let from = package.or(after.map(|(package, _)| package));
     let from = from.map_or(Bound::Unbounded, Bound::Included);
-    let packages = state.packages.range::<PackageName, _>((from, Bound::Unbounded));
+    let packages = grants.visible(&state.packages, from);
     let packages = packages.take_while(|(name, _)| package.is_none_or(|package| *name == package));
     let entries = packages.flat_map(|(name, entry)| {
         let after = after.filter(|(package, _)| package == name).map(|(_, key)| key);

@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash};
 
 use axum::extract::{Path, State as Shared};
+use http::HeaderMap;
 use oprc_controller_runtime::cache::{Entry, State};
 use oprc_cp_storage::keys::Key;
 use oprc_models::{
@@ -10,9 +11,10 @@ use oprc_models::{
     record::StoredRecord,
 };
 
-use super::{following, watch};
+use super::{following, visible, watch};
 use crate::{
-    call::{Answer, Call, SharedApp, consistency, is_leaderless, name, tagged},
+    auth::Grants,
+    call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
     error::ApiError,
     list::{self, Chunk},
     splice::Object,
@@ -72,25 +74,39 @@ pub(crate) async fn get(Shared(app): SharedApp, Path(id): Path<String>, call: Ca
     params.finish()?;
     let id: UnitId = name(&id)?;
     let is_stale = app.settle(consistency).await?;
-    let row = find(&app.cache.read(), &id, cluster.as_ref())?;
+    let row = find(&app.cache.read(), call.by.grants(), &id, cluster.as_ref())?;
     let tag = crate::etag::document(row.entry.revision, None, row.is_stale);
     tagged(&call.headers, &tag, is_stale, |buffer| write(buffer, &row))
 }
 
-/// The record of `id`: on `cluster`, or on the first cluster that has one.
-fn find(state: &State, id: &UnitId, cluster: Option<&ClusterName>) -> Result<RecordRow, ApiError> {
+/// The record of `id`: on `cluster`, or on the first cluster that has one. What the caller may not
+/// see is not there.
+fn find(
+    state: &State,
+    grants: &Grants,
+    id: &UnitId,
+    cluster: Option<&ClusterName>,
+) -> Result<RecordRow, ApiError> {
     let mut clusters =
         state.records.keys().filter(|there| cluster.is_none_or(|asked| asked == *there));
     let found = clusters.find_map(|cluster| Some((cluster, state.record(cluster, id)?)));
+    let found = found.filter(|(_, entry)| is_seen(state, grants, &entry.value.deployment_key));
     if let Some((cluster, entry)) = found {
         let is_stale = is_silent(state, cluster);
         return Ok(RecordRow { entry: entry.clone(), is_stale });
     }
-    let mut unreadable = state.unreadable.iter();
+    let mut unreadable = state.unreadable.iter().filter(|_| grants.sees_all());
     match unreadable.find(|(key, _)| matches!(key, Key::Record(_, record) if record == id)) {
         Some((key, reason)) => Err(ApiError::unreadable(&key.to_string(), reason)),
         None => Err(ApiError::not_found("record", id.as_str())),
     }
+}
+
+/// Whether the caller may see what is of `deployment`.
+fn is_seen(state: &State, grants: &Grants, deployment: &DeploymentKey) -> bool {
+    let found = state.deployments.get(deployment);
+    // Of one that is gone it cannot be told whose it was.
+    found.map_or_else(|| grants.sees_all(), |entry| grants.sees(&entry.value.spec.package_name))
 }
 
 /// A place in the list.
@@ -106,8 +122,14 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
         let filter = watch::Filter::Records(cluster, deployment);
         return watch::open(app, &request, watch::Selection::new(call.by, filter)).await;
     }
-    let request = list::Request::new(&mut params, &("records", &cluster, &deployment))?;
+    let grants = call.by.grants();
+    let sees_all = grants.sees_all();
+    let filter = ("records", &cluster, &deployment, sees_all);
+    let request = list::Request::new(&mut params, &filter)?;
     params.finish()?;
+    if !sees_all && deployment.is_none() {
+        return list_visible(&app, &request, cluster.as_ref(), grants, &call.headers).await;
+    }
     let after = request.after::<2>()?.and_then(|[cluster, id]| {
         Some((cluster.parse::<ClusterName>().ok()?, id.parse::<UnitId>().ok()?))
     });
@@ -116,8 +138,9 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
         &request,
         after,
         |(cluster, id): &Place| vec![cluster.as_str(), id.as_str()],
-        |key| matches!(key, Key::Record(..)),
+        |key| matches!(key, Key::Record(..)) && visible::may_name(grants, key),
         |state, after, limit, items| match &deployment {
+            Some(deployment) if !is_seen(state, grants, deployment) => Chunk::End,
             Some(deployment) => {
                 of_deployment(state, deployment, cluster.as_ref(), after, limit, items)
             }
@@ -125,6 +148,31 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
         },
     );
     page.await?.answer(&call.headers, write)
+}
+
+/// As [`list`], for a caller who may see some packages.
+async fn list_visible(
+    app: &App,
+    request: &list::Request,
+    cluster: Option<&ClusterName>,
+    grants: &Grants,
+    headers: &HeaderMap,
+) -> Answer {
+    let page = list::page(
+        app,
+        request,
+        visible::after_record(request)?,
+        visible::record_names,
+        |key| matches!(key, Key::Record(..)) && visible::may_name(grants, key),
+        |state, after, limit, items| {
+            visible::records(state, grants, after, limit, items, |state, there, id| {
+                let entry = state.record(there, id)?.clone();
+                let is_wanted = cluster.is_none_or(|cluster| cluster == there);
+                is_wanted.then(|| RecordRow { entry, is_stale: is_silent(state, there) })
+            })
+        },
+    );
+    page.await?.answer(headers, |buffer, row| write(buffer, &row.item))
 }
 
 fn of_deployment(

@@ -26,7 +26,9 @@ use serde_json::Value;
 
 use super::missing;
 use crate::{
-    answer, body,
+    answer,
+    auth::Grants,
+    body,
     call::{Answer, App, Call, Consistency, IsStale, SharedApp, json, name, tagged},
     error::ApiError,
     etag,
@@ -49,8 +51,12 @@ pub(crate) trait Kept:
     fn key(name: &Self::Name) -> Key;
     /// Where the store keeps what it was.
     fn revision(name: &Self::Name, generation: Generation) -> Key;
+    /// The package that decides who sees it.
+    fn package(&self) -> &PackageName;
     /// What it is.
     fn live<'s>(state: &'s State, name: &Self::Name) -> Option<&'s Entry<Stored<Self>>>;
+    /// The field of the package that decides who sees it.
+    const PACKAGE: &'static str;
     /// Which generations are archived.
     fn archive(state: &State) -> &Archive<Self::Name>;
     /// The spec in `text`, if it is still valid.
@@ -65,6 +71,7 @@ pub(crate) trait Kept:
 impl Kept for OPackage {
     type Name = PackageName;
     const WHAT: &'static str = "package";
+    const PACKAGE: &'static str = "name";
 
     fn key(name: &PackageName) -> Key {
         Key::Package(name.clone())
@@ -72,6 +79,10 @@ impl Kept for OPackage {
 
     fn revision(name: &PackageName, generation: Generation) -> Key {
         Key::PackageRevision(name.clone(), generation)
+    }
+
+    fn package(&self) -> &PackageName {
+        &self.name
     }
 
     fn live<'s>(state: &'s State, name: &PackageName) -> Option<&'s Entry<Stored<Self>>> {
@@ -100,6 +111,7 @@ impl Kept for OPackage {
 impl Kept for OClassDeployment {
     type Name = DeploymentKey;
     const WHAT: &'static str = "deployment";
+    const PACKAGE: &'static str = "package_name";
 
     fn key(name: &DeploymentKey) -> Key {
         Key::Deployment(name.clone())
@@ -107,6 +119,10 @@ impl Kept for OClassDeployment {
 
     fn revision(name: &DeploymentKey, generation: Generation) -> Key {
         Key::DeploymentRevision(name.clone(), generation)
+    }
+
+    fn package(&self) -> &PackageName {
+        &self.package_name
     }
 
     fn live<'s>(state: &'s State, name: &DeploymentKey) -> Option<&'s Entry<Stored<Self>>> {
@@ -127,7 +143,9 @@ impl Kept for OClassDeployment {
 }
 
 /// What is known of one document's revisions, at one moment.
-struct History<T: Kept> {
+struct History<'g, T: Kept> {
+    /// What the caller may do.
+    grants: &'g Grants,
     name: T::Name,
     live: Entry<Stored<T>>,
     /// The generations before, in order.
@@ -136,12 +154,18 @@ struct History<T: Kept> {
     revision: Revision,
 }
 
-impl<T: Kept> History<T> {
-    async fn of(app: &App, path_name: &str) -> Result<Self, ApiError> {
+impl<'g, T: Kept> History<'g, T> {
+    /// What the caller may not see is not there.
+    async fn of(app: &App, grants: &'g Grants, path_name: &str) -> Result<Self, ApiError> {
         let name: T::Name = name(path_name)?;
         app.settle(Consistency::Linearizable).await?;
         let state = app.cache.read();
-        let Some(live) = T::live(&state, &name).cloned() else {
+        let live = T::live(&state, &name).cloned();
+        let live = live.filter(|live| grants.sees(live.value.spec.package()));
+        let Some(live) = live else {
+            if !grants.sees_all() {
+                return Err(ApiError::not_found(T::WHAT, name.as_ref()));
+            }
             return Err(missing(&state, &T::key(&name), T::WHAT, name.as_ref()));
         };
         let archived = T::archive(&state).get(&name);
@@ -150,7 +174,7 @@ impl<T: Kept> History<T> {
         let archived = archived.into_iter().flat_map(|archived| archived.keys().copied());
         let archived = archived.filter(|it| *it != live.value.meta.generation).collect();
         let revision = newest.unwrap_or_default().max(live.revision);
-        Ok(Self { name, live, archived, revision })
+        Ok(Self { grants, name, live, archived, revision })
     }
 
     /// The stored text of what is archived under `generation`; none: it was trimmed by now.
@@ -171,7 +195,14 @@ impl<T: Kept> History<T> {
             false => None,
         };
         let text = found.ok_or_else(|| self.not_kept(generation))?;
-        self.decode(generation, &text)
+        let was: Stored<Value> = self.decode(generation, &text)?;
+        // It may have been another package's then.
+        let package = was.spec.get(T::PACKAGE).and_then(Value::as_str);
+        let package = package.and_then(|package| package.parse::<PackageName>().ok());
+        match package.is_some_and(|package| self.grants.sees(&package)) {
+            true => Ok(was),
+            false => Err(self.not_kept(generation)),
+        }
     }
 
     fn decode<S: DeserializeOwned>(
@@ -211,7 +242,7 @@ pub(crate) async fn list<T: Kept>(
     call: Call,
 ) -> Answer {
     call.params()?.finish()?;
-    let history = History::<T>::of(&app, &path_name).await?;
+    let history = History::<T>::of(&app, call.by.grants(), &path_name).await?;
     // What is trimmed makes no newer revision, and what is archived no fewer.
     let tag = format!("\"{}.{}\"", history.revision, history.archived.len());
     if etag::is_known(&call.headers, &tag) {
@@ -244,7 +275,7 @@ pub(crate) async fn get<T: Kept>(
 ) -> Answer {
     call.params()?.finish()?;
     let generation = number(&generation)?;
-    let history = History::<T>::of(&app, &path_name).await?;
+    let history = History::<T>::of(&app, call.by.grants(), &path_name).await?;
     let Stored { meta, spec } = history.at(&app, generation).await?;
     let mut buffer = Vec::with_capacity(2048);
     let mut object = Object::new(&mut buffer);
@@ -263,7 +294,7 @@ pub(crate) async fn diff<T: Kept>(
 ) -> Answer {
     call.params()?.finish()?;
     let (from, to) = (number(&from)?, number(&to)?);
-    let history = History::<T>::of(&app, &path_name).await?;
+    let history = History::<T>::of(&app, call.by.grants(), &path_name).await?;
     let (old, new) = (history.at(&app, from).await?, history.at(&app, to).await?);
     let mut buffer = Vec::with_capacity(512);
     let mut object = Object::new(&mut buffer);
@@ -292,7 +323,7 @@ pub(crate) async fn rollback<T: Kept>(
     let by = call.by.clone();
     let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
     let Rollback { generation } = wanted(&bytes, format)?;
-    let history = History::<T>::of(&app, &path_name).await?;
+    let history = History::<T>::of(&app, by.grants(), &path_name).await?;
     let was = history.at(&app, generation).await?;
     let text = serde_json::to_vec(&was.spec)?;
     // The rules may have become stricter since.

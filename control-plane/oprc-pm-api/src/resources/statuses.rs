@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::deployments::{DeploymentRow, find, pending};
 use crate::{
+    auth::Grants,
     call::{Answer, Call, SharedApp, consistency, tagged},
     error::ApiError,
     splice::Object,
@@ -39,7 +40,7 @@ pub(crate) async fn get(Shared(app): SharedApp, Path(id): Path<String>, call: Ca
     let is_stale = app.settle(consistency).await?;
     let (row, unit_cluster, package) = {
         let state = app.cache.read();
-        let (row, unit_cluster) = look_up(&state, &id)?;
+        let (row, unit_cluster) = look_up(&state, call.by.grants(), &id)?;
         let package = state.packages.get(&row.entry.value.spec.package_name);
         let package = package.map(|entry| entry.value.meta.generation);
         (row, unit_cluster, package)
@@ -54,15 +55,23 @@ pub(crate) async fn get(Shared(app): SharedApp, Path(id): Path<String>, call: Ca
 }
 
 /// The deployment, and the cluster of the unit where the id is a unit's.
-fn look_up(state: &State, id: &str) -> Result<(DeploymentRow, Option<ClusterName>), ApiError> {
+fn look_up(
+    state: &State,
+    grants: &Grants,
+    id: &str,
+) -> Result<(DeploymentRow, Option<ClusterName>), ApiError> {
     let key: DeploymentKey = crate::call::name(id)?;
-    let missing = match find(state, &key) {
+    let missing = match find(state, grants, &key) {
         Ok(row) => return Ok((row, None)),
         Err(missing) => missing,
     };
     let unit = id.parse::<UnitId>().ok().and_then(|id| state.place_of_unit(&id));
-    let (cluster, deployment) = unit.ok_or(missing)?;
-    Ok((find(state, deployment)?, Some(cluster.clone())))
+    // Whatever it is, what is not found is told by the name that was asked for.
+    let Some((cluster, deployment)) = unit else { return Err(missing) };
+    match find(state, grants, deployment) {
+        Err(_) if !grants.sees_all() => Err(missing),
+        found => Ok((found?, Some(cluster.clone()))),
+    }
 }
 
 /// What the status says of one cluster.

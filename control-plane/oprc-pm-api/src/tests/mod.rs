@@ -1,5 +1,6 @@
 //! Tests over the store in memory and a real cache, through the router.
 
+mod access;
 mod applying;
 mod audit;
 mod deleting;

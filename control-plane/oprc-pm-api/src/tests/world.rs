@@ -24,7 +24,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{ApiState, Door, Limits, router};
+use crate::{
+    ApiState, Door, Limits,
+    auth::{Access, Guard},
+    router,
+};
 
 /// How the next transactions end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,11 +232,34 @@ impl World {
         world
     }
 
+    /// A replica whose callers have to say who they are.
+    pub(super) async fn guarded(guard: Guard) -> Self {
+        Self::guarded_with(guard, Limits::default()).await
+    }
+
+    pub(super) async fn guarded_with(guard: Guard, limits: Limits) -> Self {
+        let access = Access::Guarded(Arc::new(guard));
+        let store = Arc::default();
+        let world = Self::with_access(store, limits, Door::default(), Arc::new(Vec::new), access);
+        world.cache.filled().await;
+        world
+    }
+
     fn build(
         store: Arc<FaultyStore>,
         limits: Limits,
         door: Door,
         readiness: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    ) -> Self {
+        Self::with_access(store, limits, door, readiness, Access::Open)
+    }
+
+    fn with_access(
+        store: Arc<FaultyStore>,
+        limits: Limits,
+        door: Door,
+        readiness: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+        access: Access,
     ) -> Self {
         let stop = CancellationToken::new();
         let cache = Cache::new(store.clone());
@@ -255,6 +282,7 @@ impl World {
                 Timestamp::from_second(SECONDS.fetch_add(1, Ordering::SeqCst)).unwrap()
             }),
             new_uid: Arc::new(|| format!("uid-{}", UIDS.fetch_add(1, Ordering::SeqCst))),
+            access,
             limits,
             metrics: Some(Arc::new(|| "# metrics\n".to_owned())),
             readiness,

@@ -8,6 +8,7 @@ use oprc_models::{
     meta::{Meta, Source, Stored, Timestamp},
     names::PackageName,
     problem::Violation,
+    role,
 };
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
     draft::{Draft, Spec},
     view::Found,
 };
+use crate::auth::Authority;
 
 /// What a push means to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,8 @@ pub struct Provenance<'a> {
     pub correlation_id: Option<&'a str>,
     /// The caller, where it had to say who it is.
     pub subject: Option<&'a str>,
+    /// What the caller may do.
+    pub authority: Authority<'a>,
     /// Where the document is kept, if the caller said so.
     pub source: Option<&'a Source>,
     /// What is to be remembered of the write itself.
@@ -222,6 +226,16 @@ pub(super) fn may_land(decisions: &[Decision<'_>], is_fresh: bool) -> bool {
         && (is_fresh || decisions.iter().all(|decision| decision.warnings.is_empty()))
 }
 
+impl Verb {
+    /// What it does, as roles speak of it.
+    pub(super) fn does(self) -> role::Verb {
+        match self {
+            Self::Create => role::Verb::Create,
+            Self::Apply => role::Verb::Update,
+        }
+    }
+}
+
 /// What a pushed spec is to what is stored.
 pub(super) enum Step<T> {
     Create,
@@ -307,6 +321,18 @@ impl<T> Step<T> {
             // It stays of its generation.
             Self::Create | Self::Keep(_) => None,
         };
+        Draft { former, ..self.draft_without_history(key, spec, owner, by, stamp) }
+    }
+
+    /// As [`Step::draft`]; what it takes the place of is not kept.
+    pub(super) fn draft_without_history<'p>(
+        &self,
+        key: Key,
+        spec: Spec<'p>,
+        owner: Option<PackageName>,
+        by: Provenance<'_>,
+        stamp: &Stamp<'_>,
+    ) -> Draft<'p> {
         let (precondition, meta) = match self {
             Self::Create => (Precondition::Absent, first_meta(owner, stamp)),
             Self::Recreate(entry) => {
@@ -323,7 +349,7 @@ impl<T> Step<T> {
                 (Precondition::At(entry.revision), Meta { owner, ..entry.value.meta.clone() })
             }
         };
-        Draft { key, precondition, meta: by.stamped(meta), spec, former }
+        Draft { key, precondition, meta: by.stamped(meta), spec, former: None }
     }
 }
 

@@ -7,6 +7,7 @@ use oprc_models::{
     meta::Stored,
     names::{ClusterName, DeploymentKey, PackageName},
     problem::Violation,
+    role::{Kind, Verb},
 };
 
 use super::{
@@ -19,6 +20,7 @@ use super::{
     references,
     view::{Found, View},
 };
+use crate::auth::Authority;
 
 pub(super) fn put<'p>(
     view: &View<'_>,
@@ -26,8 +28,12 @@ pub(super) fn put<'p>(
     stamp: &Stamp<'_>,
 ) -> Result<Decision<'p>, Error> {
     let deployment = push.spec;
+    let authority = push.by.authority;
+    authority.require(push.verb.does(), Kind::Deployment, &deployment.package_name)?;
     let key = Key::Deployment(deployment.key.clone());
-    let step = Step::of(&key, view.deployment(&deployment.key), deployment)?;
+    let found = view.deployment(&deployment.key);
+    may_take(authority, &key, &found)?;
+    let step = Step::of(&key, found, deployment)?;
     step.permit(&key, push)?;
     view.scope.permit_deployment(&deployment.key, step.meta())?;
 
@@ -64,6 +70,24 @@ pub(super) fn put<'p>(
     Ok(decision)
 }
 
+/// Refuses to write over what the caller may not write: a key is one for all packages, so what is
+/// stored under it may be of another one.
+pub(super) fn may_take(
+    authority: Authority<'_>,
+    key: &Key,
+    found: &Found<OClassDeployment>,
+) -> Result<(), Error> {
+    let may = match found {
+        Found::Absent => true,
+        Found::Unreadable(_) => authority.sees_all(),
+        Found::Present(entry) => {
+            let package = &entry.value.spec.package_name;
+            authority.require(Verb::Update, Kind::Deployment, package).is_ok()
+        }
+    };
+    if may { Ok(()) } else { Err(Error::NotYours { key: key.to_string() }) }
+}
+
 /// The package that declares `deployment` inline, and so owns it however it came to be: deleting
 /// an inline deployment and creating it again by hand leads back to where it was.
 fn declared_by(
@@ -85,17 +109,27 @@ pub(super) fn kept(key: Key, entry: &Entry<Stored<OClassDeployment>>) -> Princip
     })
 }
 
-/// What is stored and can be read, if the removal's conditions hold.
+/// What is stored and can be read, if the removal's conditions hold and the caller may do `verb` to
+/// it. What the caller may not see is not there.
 pub(super) fn existing(
     view: &View<'_>,
     key: &DeploymentKey,
+    verb: Verb,
     removal: &Removal<'_>,
 ) -> Result<Entry<Stored<OClassDeployment>>, Error> {
     let store_key = Key::Deployment(key.clone());
-    match view.deployment(key) {
+    let authority = removal.by.authority;
+    let found = match view.deployment(key) {
+        Found::Unreadable(_) if !authority.sees_all() => Found::Absent,
+        Found::Present(entry) if !authority.sees(&entry.value.spec.package_name) => Found::Absent,
+        found => found,
+    };
+    match found {
         Found::Absent => Err(Error::NotFound { key: store_key.to_string() }),
         Found::Unreadable(reason) => Err(Error::Unreadable { key: store_key.to_string(), reason }),
         Found::Present(entry) => {
+            let package = &entry.value.spec.package_name;
+            authority.require(verb, Kind::Deployment, package)?;
             removal.conditions.check(&store_key, Some(&entry))?;
             Ok(entry)
         }
@@ -108,7 +142,7 @@ pub(super) fn delete<'p>(
     removal: &Removal<'_>,
     stamp: &Stamp<'_>,
 ) -> Result<Decision<'p>, Error> {
-    let entry = existing(view, key, removal)?;
+    let entry = existing(view, key, Verb::Delete, removal)?;
     let key = Key::Deployment(key.clone());
     if entry.value.meta.is_deleting() {
         return Ok(Decision::new(Outcome::Deleting, kept(key, &entry)));
@@ -127,7 +161,7 @@ pub(super) fn exclude<'p>(
     removal: &Removal<'_>,
     stamp: &Stamp<'_>,
 ) -> Result<Decision<'p>, Error> {
-    let entry = existing(view, key, removal)?;
+    let entry = existing(view, key, Verb::Delete, removal)?;
     let key = Key::Deployment(key.clone());
     let stored = &*entry.value;
     if stored.meta.is_deleting() || stored.spec.excluded_envs.contains(cluster) {

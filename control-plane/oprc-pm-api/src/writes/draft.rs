@@ -12,6 +12,7 @@ use oprc_models::{
     deployment::OClassDeployment,
     meta::{Meta, Stored},
     package::OPackage,
+    role::RoleBinding,
 };
 
 use super::{Error, archive::Former};
@@ -24,6 +25,8 @@ pub(super) enum Spec<'p> {
     StoredPackage(Arc<Stored<OPackage>>),
     StoredDeployment(Arc<Stored<OClassDeployment>>),
     StoredCluster(Arc<Stored<ClusterSpec>>),
+    RoleBinding(&'p RoleBinding),
+    StoredRoleBinding(Arc<Stored<RoleBinding>>),
     /// A stored deployment with one cluster more to keep out of.
     Excluding(Box<OClassDeployment>),
 }
@@ -36,6 +39,8 @@ impl Spec<'_> {
             Self::StoredPackage(stored) => serde_json::to_writer(buffer, &stored.spec),
             Self::StoredDeployment(stored) => serde_json::to_writer(buffer, &stored.spec),
             Self::StoredCluster(stored) => serde_json::to_writer(buffer, &stored.spec),
+            Self::RoleBinding(spec) => serde_json::to_writer(buffer, spec),
+            Self::StoredRoleBinding(stored) => serde_json::to_writer(buffer, &stored.spec),
             Self::Excluding(spec) => serde_json::to_writer(buffer, spec),
         }
     }

@@ -4,10 +4,22 @@ use oprc_controller_runtime::cache::Stale;
 use oprc_cp_storage::{BoxError, Error as StoreError};
 use oprc_models::problem::Violation;
 
+use crate::auth::Missing;
+
 /// Why a write was not accepted. Nothing was written, except perhaps after
 /// [`Error::MaybeDone`] and [`Error::Full`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The caller may not do this.
+    #[error(transparent)]
+    Forbidden(#[from] Missing),
+    /// The key is taken by what the caller may not write. That much a key that is shared by all
+    /// packages cannot hide.
+    #[error("{key} is not yours to write")]
+    NotYours {
+        /// The key.
+        key: String,
+    },
     /// There is no such document.
     #[error("there is no {key}")]
     NotFound {

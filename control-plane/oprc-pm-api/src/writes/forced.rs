@@ -12,6 +12,7 @@ use oprc_cp_storage::keys::Key;
 use oprc_models::{
     names::{ClusterName, DeploymentKey},
     problem::Violation,
+    role::Verb,
 };
 
 use super::{
@@ -86,7 +87,7 @@ fn of_deployment<'p>(
     only: Option<&ClusterName>,
     removal: &Removal<'_>,
 ) -> Result<Decision<'p>, Error> {
-    let entry = deployment::existing(view, key, removal)?;
+    let entry = deployment::existing(view, key, Verb::Delete, removal)?;
     let store_key = Key::Deployment(key.clone());
     if !entry.value.meta.is_deleting() {
         let why = "its deletion was not asked for: ask for it without force first";
@@ -127,7 +128,7 @@ fn of_cluster<'p>(
         let key = Key::Cluster(name.clone()).to_string();
         return Err(Error::ForceRefused { key, why });
     }
-    let left = cluster::dependants(view, name);
+    let left = cluster::dependants(view, name, removal.by.authority);
     Ok(Decision { warnings: left, ..cluster::removed(view, name, entry) })
 }
 

@@ -25,6 +25,7 @@ mod error;
 mod forced;
 mod package;
 mod references;
+mod role_binding;
 mod rollout;
 mod view;
 

@@ -17,6 +17,7 @@ use oprc_models::{
     names::{DeploymentKey, PackageName},
     package::OPackage,
     problem::Violation,
+    role::{Kind, Verb},
 };
 
 use super::{
@@ -25,10 +26,12 @@ use super::{
         Decision, Document, Outcome, Principal, Provenance, Push, Removal, Stamp, Step,
         deleting_meta,
     },
+    deployment,
     draft::{Draft, Spec},
     references,
     view::{Found, View},
 };
+use crate::auth::{Authority, Missing};
 
 /// What to do about those who depend on a package that is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,7 @@ pub(super) fn put<'p>(
     stamp: &Stamp<'_>,
 ) -> Result<Decision<'p>, Error> {
     let package = push.spec;
+    push.by.authority.require(push.verb.does(), Kind::Package, &package.name)?;
     let key = Key::Package(package.name.clone());
     let found = view.package(&package.name);
     let before = match &found {
@@ -69,6 +73,9 @@ pub(super) fn put<'p>(
     let mut decision = Decision::new(outcome, principal);
     declare(view, push, before.as_ref(), stamp, &mut decision)?;
     release(view, push, before.as_ref(), stamp, &mut decision);
+    if !decision.others.is_empty() {
+        push.by.authority.require(Verb::Update, Kind::Deployment, &package.name)?;
+    }
     decision.warnings = references::of_package(view, package);
     Ok(decision)
 }
@@ -101,6 +108,9 @@ fn declare<'p>(
         let key = Key::Deployment(declared.key.clone());
         let found = view.deployment(&declared.key);
         if let Some(owner) = foreign_owner(view, &found, &package.name) {
+            let is_seen = matches!(&found, Found::Present(entry)
+                if push.by.authority.sees(&entry.value.spec.package_name));
+            let owner = if is_seen { owner } else { "somebody else".to_owned() };
             let message = format!("the deployment {} belongs to {owner}", declared.key);
             others_own.push(Violation::new(format!("/deployments/{index}/key"), message));
             continue;
@@ -113,6 +123,7 @@ fn declare<'p>(
             }
             step @ Step::Keep(_) if is_owned(&step) => decision.also_check(&key, &found),
             step => {
+                deployment::may_take(push.by.authority, &key, &found)?;
                 let owner = Some(package.name.clone());
                 let spec = Spec::Deployment(declared);
                 let mut draft = step.draft(key, spec, owner, push.by, stamp);
@@ -243,6 +254,8 @@ pub(super) fn delete<'p>(
     removal: &Removal<'_>,
     stamp: &Stamp<'_>,
 ) -> Result<Decision<'p>, Error> {
+    let authority = removal.by.authority;
+    authority.require(Verb::Delete, Kind::Package, name)?;
     let key = Key::Package(name.clone());
     let entry = match view.package(name) {
         Found::Absent => return Err(Error::NotFound { key: key.to_string() }),
@@ -256,12 +269,15 @@ pub(super) fn delete<'p>(
     let mut others = match dependants {
         Dependants::Refuse if is_deleting => Vec::new(),
         Dependants::Refuse => {
-            refuse_dependants(view, name)?;
+            refuse_dependants(view, name, authority)?;
             let owned = view.state.owned_by_package(name);
             mark_deployments(view, owned, removal, stamp)
         }
-        Dependants::Cascade => cascade(view, name, removal, stamp),
+        Dependants::Cascade => cascade(view, name, removal, stamp)?,
     };
+    if others.iter().any(|draft| matches!(draft.key, Key::Deployment(_))) {
+        authority.require(Verb::Delete, Kind::Deployment, name)?;
+    }
     let is_all = others.len() < batch;
     others.truncate(batch);
     let (outcome, principal) = if !is_all {
@@ -275,17 +291,29 @@ pub(super) fn delete<'p>(
     Ok(Decision { others, ..Decision::new(outcome, principal) })
 }
 
-fn refuse_dependants(view: &View<'_>, name: &PackageName) -> Result<(), Error> {
+fn refuse_dependants(
+    view: &View<'_>,
+    name: &PackageName,
+    authority: Authority<'_>,
+) -> Result<(), Error> {
     let deployments = view.state.deployments_of_package(name).iter().filter(|key| {
         live_deployment(view, key).is_some_and(|e| e.value.meta.owner.as_ref() != Some(name))
     });
     let packages = view.state.dependants_of_package(name).iter();
     let packages = packages.filter(|other| *other != name && live_package(view, other).is_some());
-    let dependants: Vec<Violation> = deployments
+    let package_or_other = |other: &PackageName| {
+        if authority.sees(other) {
+            format!("package {other}")
+        } else {
+            "a package that you may not see".to_owned()
+        }
+    };
+    let mut dependants: Vec<Violation> = deployments
         .map(|key| format!("deployment {key}"))
-        .chain(packages.map(|other| format!("package {other}")))
+        .chain(packages.map(package_or_other))
         .map(|dependant| Violation::new("", dependant))
         .collect();
+    dependants.dedup();
     if dependants.is_empty() {
         return Ok(());
     }
@@ -326,7 +354,7 @@ fn cascade<'p>(
     name: &PackageName,
     removal: &Removal<'_>,
     stamp: &Stamp<'_>,
-) -> Vec<Draft<'p>> {
+) -> Result<Vec<Draft<'p>>, Error> {
     let mut reached: BTreeSet<&PackageName> = BTreeSet::from([name]);
     let mut order = vec![name];
     let mut next = 0;
@@ -334,6 +362,11 @@ fn cascade<'p>(
         next += 1;
         let found = view.state.dependants_of_package(package).iter();
         order.extend(found.filter(|other| reached.insert(other)));
+    }
+    for other in order.iter().skip(1).filter(|other| live_package(view, other).is_some()) {
+        for kind in [Kind::Package, Kind::Deployment] {
+            may_cascade(removal.by.authority, kind, other)?;
+        }
     }
     let of_package = |package: &&'_ PackageName| {
         let state = view.state;
@@ -347,5 +380,13 @@ fn cascade<'p>(
             drafts.push(marked_package(package, &entry, removal.by, stamp));
         }
     }
-    drafts
+    Ok(drafts)
+}
+
+/// Whether the caller may delete what is of `package`, which is named only to whom it may be.
+fn may_cascade(authority: Authority<'_>, kind: Kind, package: &PackageName) -> Result<(), Error> {
+    authority.require(Verb::Delete, kind, package).map_err(|missing| {
+        let package = missing.package.filter(|package| authority.sees(package));
+        Error::Forbidden(Missing { package, ..missing })
+    })
 }

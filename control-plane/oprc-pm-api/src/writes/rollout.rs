@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use oprc_cp_storage::{Precondition, keys::Key};
-use oprc_models::{meta::Meta, names::DeploymentKey};
+use oprc_models::{meta::Meta, names::DeploymentKey, role::Verb};
 
 use super::{
     Error,
@@ -36,7 +36,7 @@ pub(super) fn ask<'p>(
     request: &Removal<'_>,
     stamp: &Stamp<'_>,
 ) -> Result<Decision<'p>, Error> {
-    let entry = existing(view, key, request)?;
+    let entry = existing(view, key, Verb::Update, request)?;
     let key = Key::Deployment(key.clone());
     let before = &entry.value.meta;
     let meta = match ask {

@@ -11,9 +11,10 @@ use oprc_cp_storage::{Error, KeyValue, Precondition, Revision, Store, Txn, keys:
 use oprc_models::{
     deployment::OClassDeployment,
     meta::Stored,
-    names::{DeploymentKey, PackageName, PushId},
+    names::{BindingName, DeploymentKey, PackageName, PushId},
     package::OPackage,
     push::{Envelope, Fate, Progress, PushRecord},
+    role::RoleBinding,
 };
 use serde::de::DeserializeOwned;
 
@@ -243,6 +244,11 @@ impl<'a> View<'a> {
         };
         let found = self.seen.revisions.get(key).copied().unwrap_or_else(cached);
         found.map_or(Precondition::Absent, Precondition::At)
+    }
+
+    /// From the cache alone: what decides on one begins fresh.
+    pub(super) fn role_binding(&self, name: &BindingName) -> Found<RoleBinding> {
+        self.cached(self.state.role_bindings.get(name), || Key::RoleBinding(name.clone()))
     }
 
     fn cached<T>(&self, entry: Option<&Entry<Stored<T>>>, key: impl FnOnce() -> Key) -> Found<T> {

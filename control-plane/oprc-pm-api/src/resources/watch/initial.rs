@@ -87,8 +87,9 @@ fn objects<'s>(
     let mut all: Vec<Objects<'s>> = Vec::new();
     if is_open(Kind::Package) {
         let after = if let Some(Object::Package(name)) = after { Some(name) } else { None };
-        let names = following(&state.packages, after).map(|(name, _)| name);
-        all.push(Box::new(names.cloned().map(Object::Package)));
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let seen = selection.by().grants().visible(&state.packages, from);
+        all.push(Box::new(seen.map(|(name, _)| Object::Package(name.clone()))));
     }
     if is_open(Kind::Deployment) {
         let after = if let Some(Object::Deployment(key)) = after { Some(key) } else { None };

@@ -113,9 +113,21 @@ impl Selection {
 
     /// Whether the caller may see it. **The one place where an event is withheld from a caller**:
     /// it has all that a list has, the kind and the package.
-    fn may_see(&self, _kind: Kind, _snapshot: &Snapshot) -> bool {
-        let _ = &self.by;
-        true
+    fn may_see(&self, kind: Kind, snapshot: &Snapshot) -> bool {
+        let grants = self.by.grants();
+        match (kind, package_of(snapshot)) {
+            // Whoever has a role sees them, and who has none watches nothing.
+            (Kind::Cluster, _) => true,
+            (Kind::Package | Kind::Deployment | Kind::Record, Some(package)) => {
+                grants.sees(package)
+            }
+            (Kind::Package | Kind::Deployment | Kind::Record, None) => grants.sees_all(),
+        }
+    }
+
+    /// Whose watch it is.
+    pub(super) fn by(&self) -> &By {
+        &self.by
     }
 
     fn passes(&self, object: &Object, snapshot: &Snapshot) -> bool {

@@ -20,10 +20,14 @@ use super::{
     initial::Covered,
     selection::Selection,
 };
-use crate::call::App;
+use crate::{auth::is_unchanged, call::App};
 
 /// The most events taken at once. They are held until the client has read them.
 const TAKEN: usize = 32;
+
+/// Between two looks at whether the caller may still watch: as long as it is told more than it may
+/// know after a role was taken from it, or its token has expired.
+const CHECK: Duration = Duration::from_secs(1);
 
 /// What the watcher is at.
 enum Phase {
@@ -44,6 +48,8 @@ pub(super) struct Watcher {
     phase: Phase,
     taken: VecDeque<Arc<Event>>,
     bookmark_due: Instant,
+    /// When it is asked again whether the caller may still watch.
+    check_due: Instant,
     _permit: OwnedSemaphorePermit,
     _counted: Counted,
 }
@@ -82,13 +88,24 @@ impl Watcher {
         let bookmark_due = Instant::now() + app.limits.bookmark_interval;
         let taken = VecDeque::new();
         let _counted = Counted::new();
-        Self { app, selection, cursor, phase, taken, bookmark_due, _permit: permit, _counted }
+        let check_due = Instant::now() + CHECK;
+        Self {
+            app,
+            selection,
+            cursor,
+            phase,
+            taken,
+            bookmark_due,
+            check_due,
+            _permit: permit,
+            _counted,
+        }
     }
 
     /// The next event, as soon as there is one; `None` at the end.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if self.app.stopping.is_cancelled() {
+            if self.app.stopping.is_cancelled() || !self.is_still_allowed() {
                 return None;
             }
             if let Some(frame) = self.ready() {
@@ -111,6 +128,17 @@ impl Watcher {
                 () = app.cache.feed().grown_past(&self.cursor) => (),
             }
         }
+    }
+
+    /// Whether the caller may watch as before. Who may not is cut off, and asked for a token and
+    /// roles anew when they come back.
+    fn is_still_allowed(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.check_due {
+            return true;
+        }
+        self.check_due = now + CHECK;
+        is_unchanged(&self.app, self.selection.by())
     }
 
     /// What can be told at once.

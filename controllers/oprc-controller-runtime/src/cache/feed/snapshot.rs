@@ -41,6 +41,7 @@ impl Object {
             | Key::DeploymentRevision(..)
             | Key::Bundle(_)
             | Key::Push(_)
+            | Key::RoleBinding(_)
             | Key::Leader(_) => None,
         }
     }
