@@ -115,7 +115,9 @@ impl Controllers {
         let queues = QueueFactory::new(self.backoff, self.watchdog.clone(), seed);
         let packages = queues.queue(Name::new("package"));
         let deployments = queues.queue(Name::new("deployment"));
-        let pushes = queues.queue(Name::new("push"));
+        // With a jitter of its own, so that it changes nobody else's.
+        let of_pushes = QueueFactory::new(self.backoff, self.watchdog.clone(), !seed);
+        let pushes = of_pushes.queue(Name::new("push"));
         let awaiting = Arc::new(Awaiting::default());
         let fleet =
             Fleet::new(context.clone(), self.settings.clone(), Arc::clone(&self.connect), queues);

@@ -183,7 +183,11 @@ impl World {
                 Key::PackageRevision(..) | Key::DeploymentRevision(..) => {
                     self.check_archived(&key, after);
                 }
-                Key::Cluster(_) | Key::Record(..) | Key::RoleBinding(_) => (),
+                Key::Cluster(_)
+                | Key::Record(..)
+                | Key::Bundle(_)
+                | Key::Push(_)
+                | Key::RoleBinding(_) => (),
             }
             is_ours = true;
         }

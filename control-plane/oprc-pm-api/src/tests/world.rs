@@ -48,7 +48,7 @@ pub(super) struct FaultyStore {
     pub(super) fault: Mutex<Option<Fault>>,
     pub(super) is_lost: AtomicBool,
     pub(super) n_txns: AtomicU64,
-    n_calls: AtomicU64,
+    pub(super) n_calls: AtomicU64,
     /// Counted down with each transaction: the fault strikes the one that finds zero.
     pub(super) fault_in: AtomicU64,
     /// Whether the fault is the end of the process: it is cut off from then on.

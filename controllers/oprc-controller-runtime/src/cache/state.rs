@@ -4,8 +4,10 @@
 //! Invariant: it is a function of what is stored, and of nothing that was stored before.
 
 mod archive;
+mod bundles;
 mod differences;
 mod intents;
+mod packed;
 mod roles;
 mod versions;
 
@@ -21,16 +23,16 @@ use oprc_models::{
     cluster::{ClusterSpec, ClusterStatus},
     dependency::Dependency,
     deployment::OClassDeployment,
-    meta::{Meta, Stored},
+    meta::Stored,
     names::{BindingName, BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
     package::OPackage,
     push::PushRecord,
     record::StoredRecord,
     role::RoleBinding,
     status::{DeploymentStatus, PackageStatus},
-    unit::StoredUnit,
 };
 
+use self::packed::PackedUnit;
 pub(super) use self::versions::{Differences, Part};
 pub use self::{archive::Archive, intents::Intent};
 
@@ -48,28 +50,6 @@ pub struct Entry<T> {
 impl<T> Clone for Entry<T> {
     fn clone(&self) -> Self {
         Self { value: Arc::clone(&self.value), revision: self.revision }
-    }
-}
-
-/// A unit as it is stored, and its id. There are as many as deployments times clusters, each of them
-/// is looked at rarely and one at a time, and as text it is a third of what it is unpacked.
-#[derive(Debug)]
-pub struct PackedUnit {
-    /// The unit's id.
-    pub id: UnitId,
-    stored: Bytes,
-}
-
-impl PackedUnit {
-    fn new(stored: Bytes) -> Result<Self, serde_json::Error> {
-        let unit: StoredUnit = serde_json::from_slice(&stored)?;
-        Ok(Self { id: unit.unit.id, stored })
-    }
-
-    /// The unit.
-    #[must_use]
-    pub fn unpack(&self) -> StoredUnit {
-        serde_json::from_slice(&self.stored).expect("it was read from the same text before")
     }
 }
 
@@ -151,7 +131,7 @@ pub struct State {
     deployments_of_package: BTreeMap<PackageName, BTreeSet<DeploymentKey>>,
     owned_by_package: BTreeMap<PackageName, BTreeSet<DeploymentKey>>,
     dependants_of_package: BTreeMap<PackageName, BTreeSet<PackageName>>,
-    owned_by_bundle: BTreeMap<BundleName, BTreeSet<Key>>,
+    owned_by_bundle: bundles::Owned,
     intents: intents::Intents,
     bindings_of: roles::Index,
 }
@@ -234,12 +214,6 @@ impl State {
     #[must_use]
     pub fn owned_by_package(&self, package: &PackageName) -> &BTreeSet<DeploymentKey> {
         self.owned_by_package.get(package).unwrap_or(none())
-    }
-
-    /// The documents that belong to `bundle`.
-    #[must_use]
-    pub fn owned_by_bundle(&self, bundle: &BundleName) -> &BTreeSet<Key> {
-        self.owned_by_bundle.get(bundle).unwrap_or(none())
     }
 
     /// The packages that name `package` among their dependencies.
@@ -371,10 +345,14 @@ impl State {
                 remove_from(&mut self.dependants_of_package, &dependency, name);
                 neighbours.insert(dependency);
             }
-            self.disown(&old.value.meta, &Key::Package(name.clone()));
+            bundles::disown(
+                &mut self.owned_by_bundle,
+                &old.value.meta,
+                &Key::Package(name.clone()),
+            );
         }
         if let Some(new) = self.packages.get(name) {
-            own(&mut self.owned_by_bundle, &new.value.meta, Key::Package(name.clone()));
+            bundles::own(&mut self.owned_by_bundle, &new.value.meta, Key::Package(name.clone()));
             for dependency in dependencies(&new.value.spec) {
                 let dependants = self.dependants_of_package.entry(dependency.clone()).or_default();
                 dependants.insert(name.clone());
@@ -397,10 +375,14 @@ impl State {
                 remove_from(&mut self.owned_by_package, owner, key);
             }
             packages.insert(package.clone());
-            self.disown(&old.value.meta, &Key::Deployment(key.clone()));
+            bundles::disown(
+                &mut self.owned_by_bundle,
+                &old.value.meta,
+                &Key::Deployment(key.clone()),
+            );
         }
         if let Some(new) = self.deployments.get(key) {
-            own(&mut self.owned_by_bundle, &new.value.meta, Key::Deployment(key.clone()));
+            bundles::own(&mut self.owned_by_bundle, &new.value.meta, Key::Deployment(key.clone()));
             let package = &new.value.spec.package_name;
             self.deployments_of_package.entry(package.clone()).or_default().insert(key.clone());
             if let Some(owner) = &new.value.meta.owner {
@@ -409,12 +391,6 @@ impl State {
             packages.insert(package.clone());
         }
         Changed::Deployment(key.clone(), packages)
-    }
-
-    fn disown(&mut self, meta: &Meta, key: &Key) {
-        if let Some(bundle) = &meta.bundle {
-            remove_from(&mut self.owned_by_bundle, bundle, key);
-        }
     }
 
     fn set_unit(
@@ -512,12 +488,6 @@ fn set<K: Ord + Clone, T>(
     match new {
         Some(entry) => map.insert(key.clone(), entry),
         None => map.remove(key),
-    }
-}
-
-fn own(index: &mut BTreeMap<BundleName, BTreeSet<Key>>, meta: &Meta, key: Key) {
-    if let Some(bundle) = &meta.bundle {
-        index.entry(bundle.clone()).or_default().insert(key);
     }
 }
 

@@ -16,7 +16,9 @@ fn document(key: &str, generation: u64, target: &str) -> Value {
         "key": key, "package_name": "shop", "class_key": "cart", "target_envs": [target],
     }))
     .unwrap();
-    serde_json::to_value(super::stored(generation, spec)).unwrap()
+    let mut stored = super::stored(generation, spec);
+    stored.meta.uid = if key == "shop.a" { "u1".to_owned() } else { format!("u-{key}") };
+    serde_json::to_value(stored).unwrap()
 }
 
 impl World {
@@ -58,6 +60,8 @@ async fn staged() -> (World, [std::sync::Arc<SimulatedCrm>; 2]) {
     let current = document("shop.a", 1, "east");
     world.stage("shop.a", Some(current), document("shop.a", 2, "west")).await;
     world.stage("shop.b", None, document("shop.b", 1, "west")).await;
+    let staged = world.store.head().await.unwrap();
+    world.cache.wait_for(staged, Duration::from_secs(5)).await.unwrap();
     (world, crms)
 }
 

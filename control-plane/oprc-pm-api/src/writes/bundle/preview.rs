@@ -188,15 +188,18 @@ fn one(
     let plan = oprc_planning::deployment::plan(&input, &View { state, after, candidates });
     for (cluster, unit) in plan.units {
         let before = units.get(&cluster).map(|unit| unit.desired);
-        let changes = clusters.entry(cluster.clone()).or_default();
         match (before, unit.desired) {
-            (Some(Desired::Present), Desired::Present) => changes.replaced.push(key.clone()),
-            (None | Some(Desired::Absent), Desired::Present) => {
-                changes.created.push(key.clone());
-                // As it will be when the next one looks for a place.
-                candidates.entry(cluster).and_modify(|n_units| *n_units += 1);
+            (Some(Desired::Present), Desired::Present) => {
+                clusters.entry(cluster).or_default().replaced.push(key.clone());
             }
-            (Some(Desired::Present), Desired::Absent) => changes.removed.push(key.clone()),
+            (None | Some(Desired::Absent), Desired::Present) => {
+                // As it will be when the next one looks for a place.
+                candidates.entry(cluster.clone()).and_modify(|n_units| *n_units += 1);
+                clusters.entry(cluster).or_default().created.push(key.clone());
+            }
+            (Some(Desired::Present), Desired::Absent) => {
+                clusters.entry(cluster).or_default().removed.push(key.clone());
+            }
             (None | Some(Desired::Absent), Desired::Absent) => {}
         }
     }
