@@ -7,8 +7,10 @@ use oprc_cp_storage::{Check, Write, keys::Key};
 use oprc_models::{
     cluster::ClusterStatus,
     meta::Generation,
-    names::{ClusterName, DeploymentKey, PackageName},
+    names::{ClusterName, DeploymentKey, PackageName, UnitId},
     package::OPackage,
+    record::StoredRecord,
+    unit::StoredUnit,
 };
 use oprc_planning::{
     deployment::{Input, Lookup, plan},
@@ -69,17 +71,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
     })?;
     let spec = state.deployments.get(key);
     let status = state.deployment_statuses.get(key);
-    let units: BTreeMap<_, _> = state
-        .units_of_deployment(key)
-        .map(|(cluster, entry)| (cluster.clone(), entry.value.unpack()))
-        .collect();
-    let records: BTreeMap<_, _> = state
-        .records_of_deployment(key)
-        .filter_map(|(cluster, id)| {
-            let entry = state.record(cluster, id)?;
-            entry.value.managed.then(|| ((cluster.clone(), id.clone()), &*entry.value))
-        })
-        .collect();
+    let (units, records) = held(&state, key);
     let input = Input {
         spec: spec.map(|entry| &*entry.value),
         units: &units,
@@ -113,9 +105,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
     // A push may be about to make it anew; what comes of that is told.
     let is_staged = state.intent(&Key::Deployment(key.clone())).is_some();
     let is_gone = (plan.is_finished || spec.is_none()) && !is_staged;
-    let limit = if is_gone { 0 } else { context.history_limit };
-    let archived = state.deployment_revisions.get(key);
-    let old = trim(archived, limit, |generation| Key::DeploymentRevision(key.clone(), generation));
+    let old = trimmed(&state, key, if is_gone { 0 } else { context.history_limit });
     if !old.is_empty() && is_gone {
         // Whoever takes up a document that is on its way out keeps its history.
         let precondition = as_it_was(spec.map(|entry| entry.revision));
@@ -132,6 +122,27 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         writes.extend(status.map(|entry| remove(&status_key, entry.revision)));
     }
     Ok(Decided { basis, writes })
+}
+
+type Units = BTreeMap<ClusterName, StoredUnit>;
+type Records<'a> = BTreeMap<(ClusterName, UnitId), &'a StoredRecord>;
+
+/// The units and the records of the deployment.
+fn held<'a>(state: &'a State, key: &DeploymentKey) -> (Units, Records<'a>) {
+    let units = state
+        .units_of_deployment(key)
+        .map(|(cluster, entry)| (cluster.clone(), entry.value.unpack()));
+    let records = state.records_of_deployment(key).filter_map(|(cluster, id)| {
+        let entry = state.record(cluster, id)?;
+        entry.value.managed.then(|| ((cluster.clone(), id.clone()), &*entry.value))
+    });
+    (units.collect(), records.collect())
+}
+
+/// Removals of what the deployment was, but for the last `limit` revisions.
+fn trimmed(state: &State, key: &DeploymentKey, limit: usize) -> Vec<Write> {
+    let archived = state.deployment_revisions.get(key);
+    trim(archived, limit, |generation| Key::DeploymentRevision(key.clone(), generation))
 }
 
 /// What the planner may look up, in the cache.

@@ -187,7 +187,12 @@ fn one(
     };
     let plan = oprc_planning::deployment::plan(&input, &View { state, after, candidates });
     for (cluster, unit) in plan.units {
-        let before = units.get(&cluster).map(|unit| unit.desired);
+        let before = units.get(&cluster);
+        if before.is_some_and(|before| before.unit == unit.unit) {
+            // A mark on it, of a pause that begins or ends: nothing that the cluster does.
+            continue;
+        }
+        let before = before.map(|unit| unit.desired);
         match (before, unit.desired) {
             (Some(Desired::Present), Desired::Present) => {
                 clusters.entry(cluster).or_default().replaced.push(key.clone());
