@@ -15,11 +15,11 @@ fn intent() -> Value {
 
 /// What `stored` is shown as: pending, committed, aborted.
 #[track_caller]
-fn check(stored: Value, want: Result<[Option<&str>; 3], &str>) {
+fn check(stored: &Value, want: Result<[Option<&str>; 3], &str>) {
     let read = |fate| {
         let envelope: Envelope<String> = serde_json::from_value(stored.clone())?;
         let again = serde_json::to_value(&envelope)?;
-        assert_eq!(again, stored, "it is written as it was read");
+        assert_eq!(again, *stored, "it is written as it was read");
         Ok::<_, serde_json::Error>(envelope.settled(fate).map(|stored| stored.spec))
     };
     let shown = [Fate::Pending, Fate::Committed, Fate::Aborted].map(read);
@@ -39,11 +39,11 @@ fn check(stored: Value, want: Result<[Option<&str>; 3], &str>) {
 #[test]
 fn a_key_and_what_is_shown_of_it() {
     let old = Some("old");
-    check(json!({"meta": meta(1), "spec": "old"}), Ok([old, old, old]));
+    check(&json!({"meta": meta(1), "spec": "old"}), Ok([old, old, old]));
     let both = json!({"meta": meta(1), "spec": "old", "intent": intent()});
-    check(both, Ok([old, Some("new"), old]));
-    check(json!({"intent": intent()}), Ok([None, Some("new"), None]));
-    check(json!({}), Err("missing field `meta`"));
-    check(json!({"spec": "old"}), Err("missing field `meta`"));
-    check(json!({"meta": meta(1), "intent": intent()}), Err("missing field `spec`"));
+    check(&both, Ok([old, Some("new"), old]));
+    check(&json!({"intent": intent()}), Ok([None, Some("new"), None]));
+    check(&json!({}), Err("missing field `meta`"));
+    check(&json!({"spec": "old"}), Err("missing field `meta`"));
+    check(&json!({"meta": meta(1), "intent": intent()}), Err("missing field `spec`"));
 }

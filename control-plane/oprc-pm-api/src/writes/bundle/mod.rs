@@ -59,7 +59,6 @@ pub struct Document {
 
 /// What a document says. It was validated.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "they are read one by one and kept together")]
 pub enum DocumentSpec {
     /// A package.
     Package(OPackage),

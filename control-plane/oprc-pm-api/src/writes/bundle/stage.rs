@@ -143,9 +143,7 @@ impl Writes {
             Check { key: staging.key.clone(), precondition: Precondition::At(staging.revision) };
         let batch = || Txn { checks: vec![is_undecided.clone()], writes: Vec::new() };
         let mut txn = batch();
-        let mut documents = prepared.documents.iter();
-        loop {
-            let Some((key, (precondition, value))) = documents.next() else { break };
+        for (key, (precondition, value)) in &prepared.documents {
             let write = self.intent(staging, key, *precondition, value, &plan.stored_at)?;
             txn.writes.push(write);
             if draft::fits(&txn).is_err() {
@@ -226,10 +224,7 @@ impl Writes {
         let mut n_tries = 0;
         let mut may_be_done = false;
         loop {
-            let error = match self.store.txn(txn.clone()).await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
-            };
+            let Err(error) = self.store.txn(txn.clone()).await else { return Ok(()) };
             n_tries += 1;
             let is_unknown = matches!(error, StoreError::MaybeDone { .. });
             may_be_done |= is_unknown;

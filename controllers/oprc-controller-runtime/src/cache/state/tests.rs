@@ -48,7 +48,7 @@ fn value(key: &str, revision: u64, rng: &mut fastrand::Rng) -> Bytes {
     let meta = |owner: Value| {
         json!({"uid": "u", "generation": 1, "created_at": Timestamp::UNIX_EPOCH,
             "updated_at": Timestamp::UNIX_EPOCH, "owner": owner,
-            "bundle": (revision % 2 == 0).then_some("b")})
+            "bundle": revision.is_multiple_of(2).then_some("b")})
     };
     let parts: Vec<&str> = key.split('/').collect();
     if rng.u8(0..6) == 0 && parts[0] != "leader" {
