@@ -292,7 +292,9 @@ fn package_of(key: &Key, spec: &Spec<'_>) -> PackageName {
         (_, Spec::Deployment(deployment)) => deployment.package_name.clone(),
         (_, Spec::StoredDeployment(stored)) => stored.spec.package_name.clone(),
         (_, Spec::Excluding(deployment)) => deployment.package_name.clone(),
-        (_, Spec::StoredCluster(_)) => unreachable!("a push has no clusters"),
+        (_, Spec::StoredCluster(_) | Spec::RoleBinding(_) | Spec::StoredRoleBinding(_)) => {
+            unreachable!("a push has packages and deployments alone")
+        }
     }
 }
 

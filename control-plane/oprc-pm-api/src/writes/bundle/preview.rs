@@ -107,7 +107,7 @@ impl After {
                 self.deployment(Stored { meta, spec: stored.spec.clone() });
             }
             Spec::Excluding(spec) => self.deployment(Stored { meta, spec: (**spec).clone() }),
-            Spec::StoredCluster(_) => {}
+            Spec::StoredCluster(_) | Spec::RoleBinding(_) | Spec::StoredRoleBinding(_) => {}
         }
     }
 
