@@ -21,6 +21,7 @@ pub(crate) fn keys(changed: &Changed, state: &State) -> Option<PushId> {
         | Changed::PackageRevision(_)
         | Changed::DeploymentRevision(_)
         | Changed::Bundle(_)
+        | Changed::RoleBinding(_)
         | Changed::Leader(_) => None,
     }
 }
