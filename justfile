@@ -35,6 +35,10 @@ bench *args:
 faults *args:
     cargo xtask faults {{args}}
 
+# Input that breaks a reader, looked for.
+fuzz *args:
+    cargo xtask fuzz {{args}}
+
 # Images of programs built here, and a cluster of them.
 images *args:
     cargo xtask images {{args}}
