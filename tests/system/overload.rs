@@ -24,7 +24,7 @@ const STORM: Duration = Duration::from_secs(6);
 
 /// D9: updates that one object is offered, each a second, by all clients together.
 const UPDATES_PER_SEC: u32 = 1000;
-const N_CLIENTS: u32 = 100;
+const N_CLIENTS: u32 = 20;
 
 /// Changes `hot` as often as it should, or can, be changed; answers how many were accepted.
 async fn storm(api: Api, next: Arc<AtomicU64>) -> u64 {
