@@ -1,11 +1,12 @@
 //! Who a caller is to the API, and what they may do, as it answers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::role::{Pattern, Role};
 
 /// Who the caller is: the answer to `GET /api/v1/whoami`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WhoAmI {
     /// The caller, as their token or certificate names them.
     pub subject: String,
@@ -18,7 +19,7 @@ pub struct WhoAmI {
 }
 
 /// A role, and the packages that it is for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Grant {
     /// The role.
     pub role: Role,
@@ -27,7 +28,7 @@ pub struct Grant {
 }
 
 /// Whether something may be done: the answer to `GET /api/v1/can-i`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// Whether it may.
     pub allowed: bool,

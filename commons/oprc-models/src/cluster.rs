@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{condition::Condition, meta::Timestamp, names::ClusterName};
 
 /// The registration of the CRM of one cluster. Credentials are not part of it: they stay in the
 /// environment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterSpec {
     /// The cluster.
     pub name: ClusterName,
@@ -17,7 +18,7 @@ pub struct ClusterSpec {
 }
 
 /// How a cluster says that it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "the names are the field's own")]
 pub enum HealthStatus {
@@ -27,7 +28,7 @@ pub enum HealthStatus {
 }
 
 /// What a CRM says of its cluster: the answer to the contract's `GET /api/v1/health`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterHealth {
     /// The cluster that the CRM serves.
     pub cluster_name: ClusterName,
@@ -74,7 +75,7 @@ pub mod features {
 }
 
 /// Whether we hear from a cluster's CRM.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Connectivity {
     /// Not tried yet.
@@ -91,7 +92,7 @@ pub enum Connectivity {
 }
 
 /// State of a cluster's circuit breaker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum BreakerState {
     /// Calls go.
@@ -104,7 +105,7 @@ pub enum BreakerState {
 }
 
 /// What we know of a cluster, under `status/clusters/{name}`. Written by its agent, on change.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterStatus {
     /// Whether we hear from its CRM.
     pub connectivity: Connectivity,

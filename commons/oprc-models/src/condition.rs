@@ -1,11 +1,12 @@
 //! Conditions: what controllers say of an object, in Kubernetes' form.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::meta::Timestamp;
 
 /// Whether a condition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names are Kubernetes' own")]
 pub enum Truth {
     True,
@@ -14,7 +15,7 @@ pub enum Truth {
 }
 
 /// One thing that a controller says of an object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Condition {
     /// What is spoken of: `Ready`, `Progressing`, `Degraded`.
     pub r#type: String,

@@ -9,6 +9,10 @@ use crate::{
     text::{Quoted, clipped},
 };
 
+/// What a dependency looks like, as a regular expression: the package's name, and after an `@` what
+/// only a parser can tell.
+pub(crate) const PATTERN: &str = r"^\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(@[\s\S]*)?$";
+
 /// A package that another needs, and the versions of it that will do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {

@@ -23,6 +23,7 @@ pub mod push;
 pub mod quantity;
 pub mod record;
 pub mod role;
+pub mod schema;
 pub mod secret;
 pub mod status;
 mod text;

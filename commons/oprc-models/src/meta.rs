@@ -1,5 +1,6 @@
 //! What the system keeps beside every stored document.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{BundleName, PackageName};
@@ -11,7 +12,7 @@ pub type Timestamp = jiff::Timestamp;
 pub type Generation = u64;
 
 /// The system's own fields of a stored document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Meta {
     /// Identifies one incarnation: a document deleted and created again has another.
     pub uid: String,
@@ -52,7 +53,7 @@ pub struct Meta {
 
 /// Where a document comes from, in its author's version control. Kept as it was told: nothing here
 /// looks there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Source {
     /// The repository, for example `https://git.example/shop/deploy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,8 +3,13 @@
 //! Invariant: every name is one segment of a store key and of a URL path, without escaping: it is
 //! never empty, never `.` or `..`, and holds neither `/` nor white space.
 
-use std::{borrow::Borrow, fmt, str::FromStr};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    str::FromStr,
+};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// The longest name or key, in bytes (a DNS name's limit, and Kubernetes').
@@ -43,12 +48,15 @@ fn is_label(name: &str) -> bool {
 }
 
 const NAME: &str = "1 to 253 of [A-Za-z0-9._-], beginning with a letter or digit";
+/// [`is_name`] and [`is_label`] as regular expressions, and the longest of each.
+const NAME_PATTERN: (&str, usize) = (r"^[A-Za-z0-9][A-Za-z0-9._-]*$", MAX_NAME_BYTES);
+pub(crate) const LABEL_PATTERN: (&str, usize) = (r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", 63);
 /// The label that sorts first: `-` alone is less than `0`, and cannot be at the beginning.
 const LEAST_LABEL: &str = "0";
 const LABEL: &str = "1 to 63 of [a-z0-9-], with a letter or digit at both ends";
 
 macro_rules! name_type {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $is:ident, $want:ident) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $is:ident, $want:ident, $pattern:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -94,6 +102,23 @@ macro_rules! name_type {
             }
         }
 
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                let (pattern, max_length) = $pattern;
+                json_schema!({
+                    "type": "string",
+                    "description": concat!("A ", $what, "."),
+                    "minLength": 1,
+                    "maxLength": max_length,
+                    "pattern": pattern,
+                })
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(&self.0)
@@ -104,41 +129,41 @@ macro_rules! name_type {
 
 name_type!(
     /// Name of a package, for example `shop`.
-    PackageName, "package name", is_name, NAME
+    PackageName, "package name", is_name, NAME, NAME_PATTERN
 );
 name_type!(
     /// Key of a deployment, for example `shop.cart`.
-    DeploymentKey, "deployment key", is_name, NAME
+    DeploymentKey, "deployment key", is_name, NAME, NAME_PATTERN
 );
 name_type!(
     /// Key of a class or a function in its package, for example `Cart` or `cart.add-item`.
-    Key, "key", is_name, NAME
+    Key, "key", is_name, NAME, NAME_PATTERN
 );
 name_type!(
     /// Name of a cluster that one CRM manages, for example `prod-east`.
     ///
     /// Invariant: an RFC 1123 label, so it is a key segment, a URL path segment and a metric label
     /// without escaping.
-    ClusterName, "cluster name", is_label, LABEL
+    ClusterName, "cluster name", is_label, LABEL, LABEL_PATTERN
 );
 name_type!(
     /// Name of a role binding, for example `shop-developers`.
-    BindingName, "role binding name", is_name, NAME
+    BindingName, "role binding name", is_name, NAME, NAME_PATTERN
 );
 name_type!(
     /// Id of one deployment's unit on one cluster, for example `cart-4k9a2mz0qp`.
     ///
     /// Invariant: an RFC 1123 label, so that a CRM can name its resources after it.
-    UnitId, "unit id", is_label, LABEL
+    UnitId, "unit id", is_label, LABEL, LABEL_PATTERN
 );
 
 name_type!(
     /// Name of a bundle, for example `shop-prod`: of what one pipeline pushes.
-    BundleName, "bundle name", is_name, NAME
+    BundleName, "bundle name", is_name, NAME, NAME_PATTERN
 );
 name_type!(
     /// Id of one push, never used twice.
-    PushId, "push id", is_name, NAME
+    PushId, "push id", is_name, NAME, NAME_PATTERN
 );
 
 impl ClusterName {

@@ -1,9 +1,10 @@
 //! Problem documents (RFC 9457): how every refusal is told, by the API and by CRMs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One thing wrong with a document, and where.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Violation {
     /// Where: a JSON pointer (RFC 6901) into the document; empty: all of it.
     pub pointer: String,
@@ -22,7 +23,7 @@ impl Violation {
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// A problem document.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// A URI for the kind of problem; `about:blank` where the code says it all.
     #[serde(default = "about_blank")]

@@ -5,6 +5,10 @@
 
 use std::str::FromStr;
 
+/// What a quantity looks like, as a regular expression. That it must not be too large is not in it.
+pub(crate) const PATTERN: &str =
+    r"^\+?([0-9]+\.?[0-9]*|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$";
+
 /// The longest quantity, in bytes. Nobody means more digits than this.
 const MAX_BYTES: usize = 32;
 

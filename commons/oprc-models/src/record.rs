@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,7 +12,18 @@ use crate::{
 
 /// How a unit, or a deployment as a whole, is.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RunCondition {
@@ -33,7 +45,7 @@ pub enum RunCondition {
 /// What a CRM says that it holds for one unit.
 ///
 /// Invariant of the contract: it exists exactly while the CRM holds something for the id.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeploymentRecord {
     /// The unit's id.
     pub id: UnitId,
@@ -74,7 +86,7 @@ pub struct DeploymentRecord {
 }
 
 /// How a unit is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordStatus {
     /// In one word.
     pub condition: RunCondition,
@@ -92,7 +104,7 @@ pub struct RecordStatus {
 }
 
 /// How one function of a unit is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionStatus {
     /// The function.
     pub function_key: Key,
@@ -113,7 +125,7 @@ pub struct FunctionStatus {
 }
 
 /// One running instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RuntimeState {
     /// Its id at the CRM.
     pub instance_id: String,
@@ -126,7 +138,7 @@ pub struct RuntimeState {
 }
 
 /// What an instance measures.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RuntimeMetrics {
     /// Processor cores in use.
@@ -143,7 +155,7 @@ pub struct RuntimeMetrics {
 
 /// A refusal of a unit by its CRM: the same call would be refused again. Or why we ourselves failed
 /// at the unit before its CRM could answer: then the status is [`Refusal::BY_US`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
     /// The generation that was refused.
     pub generation: u64,
@@ -169,7 +181,7 @@ impl Refusal {
 /// What a cluster's agent last learned of one unit, under `records/{cluster}/{unit id}`.
 ///
 /// Invariant: it has a record or a refusal; the key is absent when there is neither.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredRecord {
     /// The cluster.
     pub cluster: ClusterName,

@@ -1,14 +1,18 @@
 //! Roles: what each may do, and the documents that bind them to people. No decision here looks at
 //! who asks.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::names::{BindingName, MAX_NAME_BYTES, PackageName};
+use crate::{
+    names::{BindingName, MAX_NAME_BYTES, PackageName},
+    validate::MAX_ENTRIES,
+};
 
 /// What someone may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Reads everything but role bindings.
@@ -248,6 +252,22 @@ impl From<Pattern> for String {
     }
 }
 
+impl JsonSchema for Pattern {
+    fn schema_name() -> Cow<'static, str> {
+        "Pattern".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A package's name, the beginning of names and a `*`, or `*` for all.",
+            "minLength": 1,
+            "maxLength": MAX_NAME_BYTES,
+            "pattern": r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]*\*?)$",
+        })
+    }
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
@@ -259,7 +279,7 @@ fn all_packages() -> Vec<Pattern> {
 }
 
 /// Who has a role, and for which packages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleBinding {
     /// Its name.
     pub name: BindingName,
@@ -267,12 +287,15 @@ pub struct RoleBinding {
     pub role: Role,
     /// Those who have it, as their tokens name them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_ENTRIES), inner(length(min = 1, max = MAX_NAME_BYTES)), extend("uniqueItems" = true))]
     pub subjects: Vec<String>,
     /// Groups whose members have it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_ENTRIES), inner(length(min = 1, max = MAX_NAME_BYTES)), extend("uniqueItems" = true))]
     pub groups: Vec<String>,
     /// The packages that it is for; all of them where it does not say.
     #[serde(default = "all_packages")]
+    #[schemars(length(min = 1, max = MAX_ENTRIES), extend("uniqueItems" = true))]
     pub packages: Vec<Pattern>,
 }
 

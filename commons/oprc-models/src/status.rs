@@ -1,5 +1,6 @@
 //! Statuses: what all of it means for the user.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// What the deployment controller says of a deployment, under `status/deployments/{key}`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeploymentStatus {
     /// The incarnation that this speaks of.
     pub uid: String,
@@ -34,7 +35,7 @@ pub struct DeploymentStatus {
 }
 
 /// A deployment's status on one cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterPart {
     /// The cluster.
     pub cluster: ClusterName,
@@ -60,7 +61,7 @@ pub struct ClusterPart {
 }
 
 /// What the package controller says of a package, under `status/packages/{name}`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PackageStatus {
     /// The incarnation that this speaks of.
     pub uid: String,
@@ -75,7 +76,7 @@ pub struct PackageStatus {
 }
 
 /// How one dependency resolves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DependencyStatus {
     /// The package that is needed.
     pub name: PackageName,

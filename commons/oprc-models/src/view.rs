@@ -3,6 +3,9 @@
 //! The API writes answers part by part and never builds these; they are for whoever reads answers, and
 //! for their description. A test holds the two together.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
 use serde_json::Value;
 
@@ -15,6 +18,7 @@ use crate::{
     problem::Violation,
     record::StoredRecord,
     role::RoleBinding,
+    schema::merged,
     status::{self, PackageStatus},
 };
 
@@ -56,6 +60,16 @@ impl<'de, A: DeserializeOwned, B: DeserializeOwned> Deserialize<'de> for Beside<
     }
 }
 
+impl<A: JsonSchema, B: JsonSchema> JsonSchema for Beside<A, B> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}{}", A::schema_name(), B::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        merged(A::json_schema(generator), B::json_schema(generator))
+    }
+}
+
 /// A stored document: what the user wrote, with `meta` and `status` beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document<S, T> {
@@ -83,6 +97,24 @@ impl<'de, S: DeserializeOwned, T: DeserializeOwned> Deserialize<'de> for Documen
     }
 }
 
+impl<S: JsonSchema, T: JsonSchema> JsonSchema for Document<S, T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}Document", S::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        #[expect(dead_code, reason = "only its schema is used")]
+        #[derive(JsonSchema)]
+        struct System<T> {
+            /// The system's fields.
+            meta: DocumentMeta,
+            /// What controllers say of it.
+            status: Beside<T, Staleness>,
+        }
+        merged(S::json_schema(generator), System::<T>::json_schema(generator))
+    }
+}
+
 /// A document as a write answers it: without a status, which is still to come.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written<S> {
@@ -104,16 +136,36 @@ impl<'de, S: DeserializeOwned> Deserialize<'de> for Written<S> {
     }
 }
 
+impl<S: JsonSchema> JsonSchema for Written<S> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}Written", S::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        merged(S::json_schema(generator), WriteMarks::json_schema(generator))
+    }
+}
+
 /// What a write's answer has beside the document.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 pub struct WriteMarks {
     /// The system's fields.
     pub meta: DocumentMeta,
     /// Keys of other documents that the same write wrote.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_written: Vec<String>,
     /// What is to be said of the document all the same.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Violation>,
+}
+
+/// Several documents as one write answers them.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+pub struct WrittenList {
+    /// Each, as it is stored now.
+    pub items: Vec<Written<OClassDeployment>>,
+    /// What is to be said of the whole body all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Violation>,
 }
 
@@ -133,6 +185,16 @@ impl<'de> Deserialize<'de> for DocumentMeta {
     }
 }
 
+impl JsonSchema for DocumentMeta {
+    fn schema_name() -> Cow<'static, str> {
+        "DocumentMeta".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        merged(Meta::json_schema(generator), Version::json_schema(generator))
+    }
+}
+
 impl std::ops::Deref for DocumentMeta {
     type Target = Meta;
     fn deref(&self) -> &Meta {
@@ -141,30 +203,33 @@ impl std::ops::Deref for DocumentMeta {
 }
 
 /// The version of a document.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Version {
     /// The store's revision of the document: opaque, nothing is to be computed with it.
     pub resource_version: String,
 }
 
 /// The system's fields of a document that has no status.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(rename = "Document")]
 pub struct Marks {
     /// The fields.
     pub meta: DocumentMeta,
 }
 
 /// Whether what is told may be out of date.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(rename = "Observed")]
 pub struct Staleness {
     /// Nobody leads, so that nobody keeps it up to date; of what a cluster says, also that the cluster
     /// is not heard from.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
 }
 
 /// What a class or a function is part of.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(rename = "OfPackage")]
 pub struct PartOf {
     /// The package.
     pub package_name: PackageName,
@@ -187,34 +252,46 @@ impl<'de> Deserialize<'de> for Registration {
     }
 }
 
+impl JsonSchema for Registration {
+    fn schema_name() -> Cow<'static, str> {
+        "Cluster".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        merged(ClusterSpec::json_schema(generator), DefaultMark::json_schema(generator))
+    }
+}
+
 /// Marks the default cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct DefaultMark {
     /// Whether it is the cluster for a deployment that names none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub default: bool,
 }
 
 /// Whose status it is, and how far it may be behind.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(rename = "The")]
 pub struct StatusOf {
     /// The deployment.
     pub key: DeploymentKey,
     /// The newest generation of its spec; the status speaks of `observed_generation`.
     pub generation: Generation,
     /// The package's newest generation; the status speaks of `observed_package_generation`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package_generation: Option<Generation>,
     /// When its deletion was asked for.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_requested_at: Option<Timestamp>,
     /// Nobody leads, so that nobody keeps it up to date.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
 }
 
 /// What we make of a cluster, and what it last said of itself.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(rename = "ObservedHealth")]
 pub struct ClusterHealth {
     /// The cluster.
     pub cluster_name: ClusterName,
@@ -225,40 +302,40 @@ pub struct ClusterHealth {
     /// Its circuit breaker.
     pub breaker: BreakerState,
     /// Why it is not connected.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Since when `connectivity` is what it is.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// Records there that are not ours, and left alone.
     pub unmanaged_records: u64,
     /// Nobody leads, or the cluster is not heard from: the rest is what it last said.
     pub stale: bool,
     /// The CRM's version.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crm_version: Option<String>,
     /// Nodes of the cluster.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_count: Option<u32>,
     /// Nodes that are ready.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_nodes: Option<u32>,
     /// Share of time that the cluster is up, 0 to 1.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub availability: Option<f64>,
     /// What it can take, in the CRM's own words.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Value>,
     /// Labels.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub labels: std::collections::BTreeMap<String, String>,
     /// What the CRM can do beyond the least.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
 }
 
 /// How a cluster is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "the names are the field's own")]
 pub enum HealthWord {
@@ -270,20 +347,21 @@ pub enum HealthWord {
 }
 
 /// One page of a list.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
 pub struct Page<T> {
     /// What is on it, in name order.
     pub items: Vec<T>,
     /// What to pass as `continue` for the next page; none: this is the last.
-    #[serde(default, rename = "continue")]
+    #[serde(default, rename = "continue", skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
     /// The store's revision that the page shows at least; of a server that says so.
     #[serde(default)]
     pub revision: u64,
     /// Whether it may be behind the store.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
     /// What is left out, and why.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
