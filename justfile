@@ -24,6 +24,10 @@ lint:
 ci:
     cargo xtask ci
 
+# Everything that the interface describes, asked of a live server.
+schemathesis *args:
+    cargo xtask schemathesis {{args}}
+
 # Stories of the whole system under faults.
 simulate *args:
     cargo xtask simulate {{args}}

@@ -6,7 +6,7 @@ use crate::{
     cargo::{self, Profile},
     env,
     error::{Result, say},
-    etcd, extras, images,
+    etcd, extras, images, schemathesis,
 };
 
 /// Which tests to run.
@@ -52,7 +52,11 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     }
     // All failures of one run are worth more than the first.
     test.arg("--no-fail-fast").args(&args.filter);
-    cargo::run(&mut test)
+    let tested = cargo::run(&mut test);
+    if args.package.is_empty() && args.filter.is_none() {
+        return tested.and(schemathesis::run(&schemathesis::Args::short()));
+    }
+    tested
 }
 
 /// Builds the tests and, for those that start whole processes, the programs; returns the folder of

@@ -18,6 +18,7 @@ mod images;
 mod mutations;
 mod packages;
 mod process;
+mod schemathesis;
 mod simulate;
 
 use std::{
@@ -62,6 +63,8 @@ enum Command {
     Faults(faults::Args),
     /// Look for input that breaks something
     Fuzz(fuzz::Args),
+    /// Ask a server for everything that it describes, and whether it answers as it says
+    Schemathesis(schemathesis::Args),
     /// Make container images of programs built here, for docker-compose.test.yml
     Images(BuildArgs),
 }
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Schemathesis(args) => schemathesis::run(&args),
         Command::Images(args) => images::build(args.profile()),
         Command::Build(args) => build(args.profile()),
     };

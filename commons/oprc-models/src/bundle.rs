@@ -1,5 +1,6 @@
 //! Bundles: what one pipeline pushes together, and so what a later push of it may take away.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
 };
 
 /// What is known of a bundle. Which documents it owns is said by each of them, in its `meta`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bundle {
     /// Its name.
     pub name: BundleName,

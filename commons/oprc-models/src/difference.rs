@@ -1,6 +1,7 @@
 //! What differs between two documents, field by field, each told by its JSON pointer. Pure; it
 //! knows no kind of document, and compares meaning (values), never text.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -13,7 +14,7 @@ pub const MAX_CHANGES: usize = 1000;
 const MAX_DEPTH: usize = 64;
 
 /// One field that differs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Change {
     /// Where, in both documents.
     pub pointer: String,
@@ -26,7 +27,7 @@ pub struct Change {
 }
 
 /// What differs between two documents.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Difference {
     /// The fields that differ, in the order of the documents' names; empty: they are the same.
     pub changes: Vec<Change>,

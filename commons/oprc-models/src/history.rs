@@ -1,11 +1,12 @@
 //! What documents were, as the API tells it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::meta::{Generation, Meta, Source, Timestamp};
 
 /// One revision in a list: who wrote it, when and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revision {
     /// The generation that it was.
     pub generation: Generation,
@@ -51,7 +52,7 @@ impl Revision {
 }
 
 /// What a revision has beside the user's fields.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Was {
     /// The system's fields, as they were.
     pub meta: Meta,

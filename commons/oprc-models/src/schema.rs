@@ -24,8 +24,11 @@ mod tests;
 
 pub(crate) use merge::merged;
 
+/// Makes the schema of one kind of document.
+pub type Make = fn() -> Value;
+
 /// The documents that have a schema, by the names they go by, and what makes it.
-pub const KINDS: [(&str, fn() -> Value); 4] = [
+pub const KINDS: [(&str, Make); 4] = [
     ("package", || of_document(Kind::Package)),
     ("deployment", || of_document(Kind::Deployment)),
     ("deployments", || of_document(Kind::Deployments)),

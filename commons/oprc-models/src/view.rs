@@ -3,15 +3,18 @@
 //! The API writes answers part by part and never builds these; they are for whoever reads answers, and
 //! for their description. A test holds the two together.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
 use serde_json::Value;
 
 use crate::{
+    bundle::Bundle,
     cluster::{BreakerState, ClusterSpec, ClusterStatus, Connectivity},
     deployment::OClassDeployment,
+    difference::{Change, Difference},
+    history::{Revision, Was},
     meta::{Generation, Meta, Timestamp},
     names::{ClusterName, DeploymentKey, PackageName},
     package::{OClass, OFunction, OPackage},
@@ -36,6 +39,12 @@ pub type Class = Beside<OClass, PartOf>;
 pub type Function = Beside<OFunction, PartOf>;
 /// A record of what a cluster says that it holds.
 pub type Record = Beside<StoredRecord, Staleness>;
+/// A document as it was at one generation.
+pub type RevisionDocument<S> = Beside<S, Was>;
+/// What differs between two generations of a document.
+pub type Comparison = Beside<Compared, Difference>;
+/// A bundle, with the documents that it owns.
+pub type BundleDocument = Beside<Bundle, Owned>;
 /// A deployment's status by itself.
 pub type DeploymentStatus = Beside<StatusOf, status::DeploymentStatus>;
 
@@ -327,8 +336,8 @@ pub struct ClusterHealth {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Value>,
     /// Labels.
-    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub labels: std::collections::BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// What the CRM can do beyond the least.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
@@ -364,4 +373,105 @@ pub struct Page<T> {
     /// What is left out, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// The revisions of a document that are kept, the newest first.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+pub struct Revisions {
+    /// Each: who wrote it, when and why.
+    pub items: Vec<Revision>,
+}
+
+/// Which two generations are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Compared {
+    /// The one that changes start from.
+    pub from: Generation,
+    /// The one that they lead to.
+    pub to: Generation,
+}
+
+/// The documents that a bundle owns.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Owned {
+    /// Each.
+    pub documents: Vec<DocumentName>,
+}
+
+/// Which document.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct DocumentName {
+    /// `Package` or `Deployment`.
+    pub kind: String,
+    /// Its name or key.
+    pub name: String,
+}
+
+/// What became of each document of a push, or would.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+pub struct Applied {
+    /// Whether nothing was written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// The bundle as it is now, if one was pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Bundle>,
+    /// In the order of the push, deployments inside a package after it, then what was pruned.
+    pub items: Vec<AppliedItem>,
+    /// Of a dry run: what each cluster would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<BTreeMap<ClusterName, ClusterChanges>>,
+    /// Of a dry run: whether there were more deployments than are planned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clusters_cut: bool,
+    /// What is to be said of the documents all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Violation>,
+}
+
+/// What became of one document.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+pub struct AppliedItem {
+    /// `Package` or `Deployment`.
+    pub kind: String,
+    /// Its name or key.
+    pub name: String,
+    /// What became of it.
+    pub outcome: AppliedOutcome,
+    /// Its generation now.
+    pub generation: Generation,
+    /// Where it stands in the push; none: it was pruned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// The package that declares it inline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<PackageName>,
+    /// Of a dry run: the fields that would differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<Change>>,
+    /// Whether there are more of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
+}
+
+/// What becomes of a document that is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum AppliedOutcome {
+    Created,
+    Replaced,
+    Unchanged,
+    Deleted,
+}
+
+/// What one cluster would do: deployments, by what becomes of their units there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct ClusterChanges {
+    /// Units that are new there.
+    pub created: Vec<DeploymentKey>,
+    /// Units that become another generation.
+    pub replaced: Vec<DeploymentKey>,
+    /// Units that go.
+    pub removed: Vec<DeploymentKey>,
 }

@@ -66,6 +66,11 @@ pub(crate) enum Command {
     /// Keep servers by name
     #[command(subcommand)]
     Context(Context),
+    /// Print the JSON Schema of a document: package, deployment, deployments (a list) or role-binding
+    Schema {
+        /// The kind of document
+        kind: String,
+    },
     /// Print a shell's completion script
     Completion { shell: clap_complete::Shell },
     /// Print the version

@@ -13,4 +13,5 @@ pub(crate) mod get;
 mod poll;
 mod progress;
 pub(crate) mod rollout;
+pub(crate) mod schema;
 pub(crate) mod wait;

@@ -99,6 +99,7 @@ async fn dispatch(cli: Cli, environment: &Environment, io: &mut Io<'_>) -> Resul
         Command::Auth(Auth::Whoami) => commands::auth::who_am_i(&client()?, io).await,
         Command::Auth(Auth::CanI(args)) => commands::auth::can_i(&args, &client()?, io).await,
         Command::Context(args) => commands::context::run(&args, &global, environment, io),
+        Command::Schema { kind } => commands::schema::run(&kind, io),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "oprc", &mut script);

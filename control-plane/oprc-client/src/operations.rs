@@ -109,7 +109,9 @@ operations! {
     GET "/api/v1/bundles/{name}" ["consistency"]
         = "getBundle" get_bundle(name) -> Bundle, about "bundle";
     /// The packages.
-    GET "/api/v1/packages" ["name", "tag", "label", "limit", "continue", "consistency"]
+    GET "/api/v1/packages" [
+        "name", "tag", "label", "watch", "since", "limit", "continue", "consistency"
+    ]
         = "listPackages" list_packages() -> Page<Package>, about "packages";
     /// The package `name`.
     GET "/api/v1/packages/{name}" ["consistency"]
@@ -149,8 +151,8 @@ operations! {
         about "role-binding";
     /// The deployments.
     GET "/api/v1/deployments" [
-        "name", "package_name", "class_key", "target_env", "condition", "label", "limit", "continue",
-        "consistency"
+        "name", "package_name", "class_key", "target_env", "condition", "label", "watch", "since",
+        "limit", "continue", "consistency"
     ] = "listDeployments" list_deployments() -> Page<Deployment>, about "deployments";
     /// The deployment `key`.
     GET "/api/v1/deployments/{key}" ["consistency"]
@@ -164,7 +166,7 @@ operations! {
         = "replaceDeployment" replace_deployment(key; document) -> Written<OClassDeployment>,
         about "deployment";
     /// Asks for the deletion of the deployment `key`; with `cluster`, from that cluster alone.
-    DELETE "/api/v1/deployments/{key}" ["cluster"]
+    DELETE "/api/v1/deployments/{key}" ["cluster", "force"]
         = "deleteDeployment" delete_deployment(key) -> Written<OClassDeployment>,
         about "deployment";
     /// What the package `name` was, the newest first.
@@ -215,13 +217,15 @@ operations! {
     GET "/api/v1/deployment-status/{id}" ["cluster", "consistency"]
         = "getDeploymentStatus" get_deployment_status(id) -> DeploymentStatus, about "deployment";
     /// What clusters say that they hold.
-    GET "/api/v1/deployment-records" ["cluster", "deployment_key", "limit", "continue", "consistency"]
+    GET "/api/v1/deployment-records" [
+        "cluster", "deployment_key", "watch", "since", "limit", "continue", "consistency"
+    ]
         = "listRecords" list_records() -> Page<Record>, about "records";
     /// What a cluster says that it holds for the unit `id`.
     GET "/api/v1/deployment-records/{id}" ["cluster", "consistency"]
         = "getRecord" get_record(id) -> Record, about "record";
     /// The clusters.
-    GET "/api/v1/clusters" ["name", "limit", "continue", "consistency"]
+    GET "/api/v1/clusters" ["name", "watch", "since", "limit", "continue", "consistency"]
         = "listClusters" list_clusters() -> Page<Cluster>, about "clusters";
     /// The health of all clusters.
     GET "/api/v1/clusters/health" ["name", "limit", "continue", "consistency"]
@@ -233,7 +237,7 @@ operations! {
     GET "/api/v1/clusters/{name}/health" ["consistency"]
         = "getClusterHealth" get_cluster_health(name) -> ClusterHealth, about "cluster";
     /// Removes the registration of the cluster `name`.
-    DELETE "/api/v1/clusters/{name}" []
+    DELETE "/api/v1/clusters/{name}" ["force"]
         = "deleteCluster" delete_cluster(name) -> Written<ClusterSpec>, about "cluster";
     /// The classes of all packages.
     GET "/api/v1/classes" ["name", "package_name", "limit", "continue", "consistency"]

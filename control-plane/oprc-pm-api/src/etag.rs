@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The longest `If-Match` or `If-None-Match`, in bytes.
-const MAX_CONDITION_BYTES: usize = 4096;
+pub(crate) const MAX_CONDITION_BYTES: usize = 4096;
 
 /// The tag of a document at these revisions.
 pub(crate) fn document(spec: Revision, status: Option<Revision>, is_stale: bool) -> String {

@@ -20,6 +20,7 @@ mod error;
 mod etag;
 mod front;
 mod list;
+mod openapi;
 mod params;
 mod peer;
 mod resources;

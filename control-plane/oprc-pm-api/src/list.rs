@@ -24,9 +24,9 @@ use crate::{
 };
 
 /// Items of a page, unless fewer or more are asked for.
-const DEFAULT_LIMIT: usize = 100;
+pub(crate) const DEFAULT_LIMIT: usize = 100;
 /// The most.
-const MAX_LIMIT: usize = 1000;
+pub(crate) const MAX_LIMIT: usize = 1000;
 /// Entries looked at under one lock: some tens of microseconds.
 const CHUNK: usize = 1024;
 /// Chunks looked at for one page.

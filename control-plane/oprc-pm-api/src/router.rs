@@ -1,12 +1,9 @@
-//! The routes. Nothing else is decided here.
+//! The routes, each with the handler that serves it and the description of what it does. Nothing else
+//! is decided here.
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    middleware::from_fn_with_state,
-    routing::{get, post},
-};
+use axum::{Router, middleware::from_fn_with_state};
 use oprc_models::{deployment::OClassDeployment, package::OPackage};
 
 use crate::{
@@ -18,6 +15,7 @@ use crate::{
         rate::{by_address, by_subject},
     },
     front::{Lanes, front},
+    openapi::{operations as described, routes::Routes},
     resources::{
         access, apply, bundles, clusters, deployments, packages, parts, probes, records, revisions,
         role_bindings, rollout, statuses, watch,
@@ -29,14 +27,13 @@ pub fn router(state: ApiState) -> Router {
     let app = Arc::new(App::from(state));
     let lanes = Arc::new(Lanes::default());
     let front = from_fn_with_state((Arc::clone(&app), lanes), front);
-    let api = specs().merge(history()).merge(observed()).merge(watched()).merge(access());
-    let routes = Router::new().nest("/api/v1", api).merge(probes());
     let doors = Doors::new(Arc::clone(&app));
     let who = from_fn_with_state(Arc::clone(&doors), authenticate);
     let may = from_fn_with_state(doors, authorize);
     // The layers must be around the fallback too: an unknown route is answered like any other. The
     // last is the outermost.
-    let routes = routes
+    let routes = routes()
+        .into_router()
         .fallback(|| async { http::StatusCode::NOT_FOUND })
         .layer(may)
         .layer(from_fn_with_state(Arc::clone(&app), by_subject))
@@ -47,80 +44,95 @@ pub fn router(state: ApiState) -> Router {
     for_browsers(routes, &app.door)
 }
 
+/// All routes but those that tell of them.
+pub(crate) fn routes() -> Routes {
+    specs().merge(history()).merge(observed()).merge(access()).below("/api/v1").merge(process())
+}
+
 /// What users write.
-fn specs() -> Router<Arc<App>> {
-    Router::new()
-        .route("/packages", get(packages::list).post(packages::create))
-        .route(
-            "/packages/{name}",
-            get(packages::get)
-                .put(packages::replace)
-                .post(packages::replace)
-                .delete(packages::delete),
-        )
-        .route("/deployments", get(deployments::list).post(deployments::create))
-        .route(
-            "/deployments/{key}",
-            get(deployments::get).put(deployments::replace).delete(deployments::delete),
-        )
-        .route("/apply", post(apply::apply))
-        .route("/bundles", get(bundles::list))
-        .route("/bundles/{name}", get(bundles::get))
-        .route("/classes", get(parts::classes))
-        .route("/functions", get(parts::functions))
+fn specs() -> Routes {
+    use described::{
+        bundles as of_bundles, deployments as of_deployments, packages as of_packages,
+    };
+    Routes::default()
+        .get("/packages", packages::list, of_packages::list)
+        .post("/packages", packages::create, of_packages::create)
+        .get("/packages/{name}", packages::get, of_packages::get)
+        .put("/packages/{name}", packages::replace, of_packages::replace)
+        .post("/packages/{name}", packages::replace, of_packages::replace_by_post)
+        .delete("/packages/{name}", packages::delete, of_packages::delete)
+        .get("/deployments", deployments::list, of_deployments::list)
+        .post("/deployments", deployments::create, of_deployments::create)
+        .get("/deployments/{key}", deployments::get, of_deployments::get)
+        .put("/deployments/{key}", deployments::replace, of_deployments::replace)
+        .delete("/deployments/{key}", deployments::delete, of_deployments::delete)
+        .post("/apply", apply::apply, of_bundles::apply)
+        .get("/bundles", bundles::list, of_bundles::list)
+        .get("/bundles/{name}", bundles::get, of_bundles::get)
+        .get("/classes", parts::classes, of_packages::classes)
+        .get("/functions", parts::functions, of_packages::functions)
 }
 
 /// What documents were, and what is asked of them beside their specs.
-fn history() -> Router<Arc<App>> {
+fn history() -> Routes {
+    use described::{
+        deployments as of_deployments,
+        history::{diff, list, revision, rollback},
+    };
+    use revisions as r;
     type Package = OPackage;
     type Deployment = OClassDeployment;
-    Router::new()
-        .route("/packages/{name}/revisions", get(revisions::list::<Package>))
-        .route("/packages/{name}/revisions/{generation}", get(revisions::get::<Package>))
-        .route("/packages/{name}/revisions/{from}/diff/{to}", get(revisions::diff::<Package>))
-        .route("/packages/{name}/rollback", post(revisions::rollback::<Package>))
-        .route("/deployments/{key}/revisions", get(revisions::list::<Deployment>))
-        .route("/deployments/{key}/revisions/{generation}", get(revisions::get::<Deployment>))
-        .route("/deployments/{key}/revisions/{from}/diff/{to}", get(revisions::diff::<Deployment>))
-        .route("/deployments/{key}/rollback", post(revisions::rollback::<Deployment>))
-        .route("/deployments/{key}/pause", post(rollout::pause))
-        .route("/deployments/{key}/resume", post(rollout::resume))
-        .route("/deployments/{key}/restart", post(rollout::restart))
-}
-
-/// Who may do what.
-fn access() -> Router<Arc<App>> {
-    Router::new()
-        .route("/whoami", get(access::whoami))
-        .route("/can-i", get(access::can_i))
-        .route("/role-bindings", get(role_bindings::list).post(role_bindings::create))
-        .route(
-            "/role-bindings/{name}",
-            get(role_bindings::get).put(role_bindings::replace).delete(role_bindings::delete),
-        )
+    let (package, deployment) = ("/packages/{name}", "/deployments/{key}");
+    let at = |of: &str, rest: &str| format!("{of}{rest}");
+    let (one, two) = ("/revisions/{generation}", "/revisions/{from}/diff/{to}");
+    Routes::default()
+        .get(&at(package, "/revisions"), r::list::<Package>, list::<Package>)
+        .get(&at(package, one), r::get::<Package>, revision::<Package>)
+        .get(&at(package, two), r::diff::<Package>, diff::<Package>)
+        .post(&at(package, "/rollback"), r::rollback::<Package>, rollback::<Package>)
+        .get(&at(deployment, "/revisions"), r::list::<Deployment>, list::<Deployment>)
+        .get(&at(deployment, one), r::get::<Deployment>, revision::<Deployment>)
+        .get(&at(deployment, two), r::diff::<Deployment>, diff::<Deployment>)
+        .post(&at(deployment, "/rollback"), r::rollback::<Deployment>, rollback::<Deployment>)
+        .post(&at(deployment, "/pause"), rollout::pause, of_deployments::pause)
+        .post(&at(deployment, "/resume"), rollout::resume, of_deployments::resume)
+        .post(&at(deployment, "/restart"), rollout::restart, of_deployments::restart)
 }
 
 /// What is reported.
-fn observed() -> Router<Arc<App>> {
-    Router::new()
-        .route("/deployment-status/{id}", get(statuses::get))
-        .route("/deployment-records", get(records::list))
-        .route("/deployment-records/{id}", get(records::get))
-        .route("/clusters", get(clusters::list))
-        .route("/clusters/health", get(clusters::list_health))
-        .route("/clusters/{name}", get(clusters::get).delete(clusters::delete))
-        .route("/clusters/{name}/health", get(clusters::health))
+fn observed() -> Routes {
+    use described::observed as of;
+    Routes::default()
+        .get("/deployment-status/{id}", statuses::get, of::status)
+        .get("/deployment-records", records::list, of::records)
+        .get("/deployment-records/{id}", records::get, of::record)
+        .get("/clusters", clusters::list, of::clusters)
+        .get("/clusters/health", clusters::list_health, of::all_health)
+        .get("/clusters/{name}", clusters::get, of::cluster)
+        .delete("/clusters/{name}", clusters::delete, of::delete)
+        .get("/clusters/{name}/health", clusters::health, of::health)
+        .get("/watch", watch::watch, of::watch)
 }
 
-/// What changes.
-fn watched() -> Router<Arc<App>> {
-    Router::new().route("/watch", get(watch::watch))
+/// Who may do what.
+fn access() -> Routes {
+    use described::access as of;
+    Routes::default()
+        .get("/whoami", access::whoami, of::whoami)
+        .get("/can-i", access::can_i, of::can_i)
+        .get("/role-bindings", role_bindings::list, of::list)
+        .post("/role-bindings", role_bindings::create, of::create)
+        .get("/role-bindings/{name}", role_bindings::get, of::get)
+        .put("/role-bindings/{name}", role_bindings::replace, of::replace)
+        .delete("/role-bindings/{name}", role_bindings::delete, of::delete)
 }
 
-fn probes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/healthz", get(probes::live))
-        .route("/livez", get(probes::live))
-        .route("/readyz", get(probes::ready))
-        .route("/metrics", get(probes::metrics))
+/// What tells of the process.
+fn process() -> Routes {
+    use described::probes as of;
+    Routes::default()
+        .get("/healthz", probes::live, of::healthz)
+        .get("/livez", probes::live, of::livez)
+        .get("/readyz", probes::ready, of::readyz)
+        .get("/metrics", probes::metrics, of::metrics)
 }

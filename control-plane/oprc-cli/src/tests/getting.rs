@@ -118,10 +118,10 @@ async fn prints_for_programs() {
     let yaml = bench.run("get package/shop -o yaml").await.out;
     assert!(yaml.contains("version: \"1.0\"\n") && yaml.contains("generation: 3\n"), "{yaml}");
 
-    let none = bench.run("get records --cluster west --condition DOWN -o json").await;
+    let none = bench.run("get records --cluster west -o json").await;
     assert_eq!(none.code, exit::DONE);
     let asked = bench.server.requests("GET deployment-records");
-    assert_eq!(asked, ["GET deployment-records?cluster=west&condition=DOWN&limit=500"]);
+    assert_eq!(asked, ["GET deployment-records?cluster=west&limit=500"]);
 
     let gone = bench.run("get package gone -o json").await;
     assert_eq!((gone.code, gone.out.as_str()), (exit::FAILED, ""));
@@ -229,4 +229,22 @@ async fn watches_are_resumed_and_begun_again() {
          {\"object\":{\"name\":\"zoo\",\"version\":\"3\"},\"type\":\"DELETED\"}\n",
     );
     assert_eq!(bench.server.requests("GET"), ["GET packages?name=zoo&watch=true"; 4]);
+}
+
+#[tokio::test]
+async fn prints_schemas_without_a_server() {
+    for (kind, required) in
+        [("package", "name"), ("deployment", "class_key"), ("deployments", "deployments")]
+    {
+        let ran = run_with(&format!("schema {kind}"), &Environment::default(), "").await;
+        let schema: Value = serde_json::from_str(&ran.out).unwrap();
+        assert!(schema["required"].as_array().unwrap().contains(&json!(required)), "{schema:#}");
+    }
+    let ran = run_with("schema cluster", &Environment::default(), "").await;
+    assert_eq!(ran.code, exit::USAGE);
+    assert!(
+        ran.err.contains("want one of package, deployment, deployments, role-binding"),
+        "{}",
+        ran.err
+    );
 }

@@ -64,6 +64,10 @@ pub(crate) const ROUTES: &[(&str, &[(Does, Need)])] = &[
     ("/livez", &[(GET, Nothing)]),
     ("/readyz", &[(GET, Nothing)]),
     ("/metrics", &[(GET, Metrics)]),
+    // What the interface is, is no secret: it is in the source.
+    ("/openapi.json", &[(GET, Nothing)]),
+    ("/docs", &[(GET, Nothing)]),
+    ("/schemas/{file}", &[(GET, Nothing)]),
     ("/api/v1/whoami", &[(GET, Identity)]),
     ("/api/v1/can-i", &[(GET, Identity)]),
     (

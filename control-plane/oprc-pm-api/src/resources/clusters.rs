@@ -1,5 +1,7 @@
 //! `/api/v1/clusters`: registrations and their health.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State as Shared};
 use oprc_controller_runtime::cache::{Entry, State, feed::Documented};
 use oprc_cp_storage::keys::Key;
@@ -77,6 +79,23 @@ struct Health<'a> {
     stale: bool,
 }
 
+/// What a cluster says of itself. What it does not say is left out.
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crm_version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ready_nodes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    availability: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capacity: Option<&'a serde_json::Value>,
+    labels: &'a BTreeMap<String, String>,
+    features: &'a [String],
+}
+
 /// The health of one cluster. `status` is its own word while it is heard from, and `UNKNOWN`
 /// otherwise: what it said before is no longer shown as so.
 fn write_health(_: &App, buffer: &mut Vec<u8>, row: &ClusterRow) -> Result<(), serde_json::Error> {
@@ -98,13 +117,15 @@ fn write_health(_: &App, buffer: &mut Vec<u8>, row: &ClusterRow) -> Result<(), s
         stale: is_stale,
     })?;
     if let Some(health) = &status.health {
-        object.field("crm_version", &health.crm_version)?;
-        object.field("node_count", &health.node_count)?;
-        object.field("ready_nodes", &health.ready_nodes)?;
-        object.field("availability", &health.availability)?;
-        object.field("capacity", &health.capacity)?;
-        object.field("labels", &health.labels)?;
-        object.field("features", &health.features)?;
+        object.members(&Said {
+            crm_version: health.crm_version.as_deref(),
+            node_count: health.node_count,
+            ready_nodes: health.ready_nodes,
+            availability: health.availability,
+            capacity: health.capacity.as_ref(),
+            labels: &health.labels,
+            features: &health.features,
+        })?;
     }
     object.end();
     Ok(())

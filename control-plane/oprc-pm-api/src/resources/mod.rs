@@ -32,7 +32,7 @@ use oprc_models::{
 use crate::{error::ApiError, list::Item, params::Params};
 
 /// Values of `label` and `tag`, at most.
-const MAX_WORDS: usize = 16;
+pub(crate) const MAX_WORDS: usize = 16;
 
 /// A document as it was looked up: shared with the cache, serialized after its lock is let go.
 pub(crate) struct Row<S, T> {

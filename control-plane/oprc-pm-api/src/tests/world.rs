@@ -27,6 +27,7 @@ use tower::ServiceExt;
 use crate::{
     ApiState, Door, Limits,
     auth::{Access, Guard},
+    openapi::tests::check_answer,
     router,
 };
 
@@ -294,9 +295,12 @@ impl World {
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Reply {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
+        // Whatever is tested, the answer must be one that is described.
+        check_answer(&method, &path, parts.status, &parts.headers, &body);
         Reply { status: parts.status, headers: parts.headers, body }
     }
 

@@ -146,15 +146,16 @@ pub(in crate::commands) async fn one(
 /// would show too much.
 fn query(kind: Kind, filters: &Filters) -> Result<Vec<(&'static str, String)>, Error> {
     let is_document = matches!(kind, Kind::Package | Kind::Deployment);
+    let is_deployment = kind == Kind::Deployment;
     let is_placed = matches!(kind, Kind::Deployment | Kind::Record);
     let is_part = matches!(kind, Kind::Class | Kind::Function);
     let cluster = if kind == Kind::Record { "cluster" } else { "target_env" };
     let known = [
         ("--label", "label", &filters.label, is_document),
-        ("--package", "package_name", &filters.package, is_placed || is_part),
-        ("--class", "class_key", &filters.class, is_placed),
+        ("--package", "package_name", &filters.package, is_deployment || is_part),
+        ("--class", "class_key", &filters.class, is_deployment),
         ("--cluster", cluster, &filters.cluster, is_placed),
-        ("--condition", "condition", &filters.condition, is_placed),
+        ("--condition", "condition", &filters.condition, is_deployment),
         ("--tag", "tag", &filters.tag, kind == Kind::Package),
     ];
     let mut query = Vec::new();
