@@ -1,15 +1,12 @@
 //! A push of many documents is all there or not at all, whenever the Package Manager is killed, and
 //! whoever looks.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use fastrand::Rng;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{Api, Backend, PATIENCE, World, document, eventually_within, on_each_backend};
 
@@ -60,11 +57,13 @@ async fn killed_at_any_moment_of_a_push(backend: Backend) {
         let moment = took.mul_f64(rng.f64() * 1.2);
         let reader = world.pms.last().unwrap().api.clone();
         let watching = async {
-            while backend == Backend::Etcd {
+            if backend != Backend::Etcd {
+                std::future::pending::<()>().await;
+            }
+            loop {
                 let tags = tags(&reader).await;
                 assert!(tags.len() <= 1, "half a push: {tags:?}");
             }
-            std::future::pending::<()>().await;
         };
         tokio::select! { () = watching => (), () = sleep(moment) => () }
         world.pms[0].process.kill();

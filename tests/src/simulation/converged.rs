@@ -103,7 +103,8 @@ impl World {
             let orphans: Vec<_> = ours.keys().filter(|id| !units.contains_key(**id)).collect();
             // So many that the store was emptied, more likely than not, stay until they are less.
             let is_many = orphans.len() > FEW_ORPHANS && orphans.len() * 2 > ours.len();
-            if !orphans.is_empty() && !(is_many && stock.holds_orphans(cluster)) {
+            let is_held = is_many && stock.holds_orphans(cluster);
+            if !orphans.is_empty() && !is_held {
                 found.push(format!("{cluster} holds {orphans:?}, which are not desired"));
             }
             for id in crm.strangers.iter().filter(|id| !crm.held.records.contains_key(*id)) {

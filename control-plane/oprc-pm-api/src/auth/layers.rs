@@ -49,7 +49,7 @@ impl Doors {
 
     /// What the request's route needs. A route that does not exist needs an identity: who does
     /// not say who they are learns not even that.
-    fn need(&self, request: &Request) -> Result<Need, Response> {
+    fn need(&self, request: &Request) -> Result<Need, Box<Response>> {
         let Some(route) = request.extensions().get::<MatchedPath>() else {
             return Ok(Need::Identity);
         };
@@ -67,11 +67,11 @@ impl Doors {
                 let mut response = StatusCode::METHOD_NOT_ALLOWED.into_response();
                 let allowed = HeaderValue::from_str(&allowed.join(",")).ok();
                 response.headers_mut().extend(allowed.map(|allowed| (header::ALLOW, allowed)));
-                Err(response)
+                Err(Box::new(response))
             }
             Found::NotListed => {
                 let detail = "nobody may use this route: the table of routes does not have it";
-                Err(ApiError::forbidden(detail).into_response())
+                Err(Box::new(ApiError::forbidden(detail).into_response()))
             }
         }
     }
@@ -91,7 +91,7 @@ pub(crate) async fn authenticate(
             Err(_) if matches!(doors.need(&request), Ok(Need::Nothing)) => {
                 return next.run(request).await;
             }
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         },
     };
     if identity.means != Means::Anonymous {
@@ -109,7 +109,7 @@ pub(crate) async fn authorize(
 ) -> Response {
     let need = match doors.need(&request) {
         Ok(need) => need,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let grants = match (&doors.app.access, request.extensions().get::<Caller>()) {
         (_, None) if need == Need::Nothing => return next.run(request).await,
@@ -160,13 +160,13 @@ pub(crate) fn is_unchanged(app: &App, by: &By) -> bool {
 }
 
 /// Who calls; the refusal otherwise.
-fn identify(app: &App, guard: &Guard, request: &Request) -> Result<Arc<Identity>, Response> {
+fn identify(app: &App, guard: &Guard, request: &Request) -> Result<Arc<Identity>, Box<Response>> {
     let peer = request.extensions().get::<Peer>();
     let certificate = peer.and_then(|peer| peer.certificate_subject.as_ref());
     match (bearer(request.headers()), certificate) {
         (Some(Ok(token)), _) => by_token(app, guard, token),
         (Some(Err(())), _) => {
-            Err(unauthorized(Some("want `Authorization: Bearer` and a token, once")))
+            Err(Box::new(unauthorized(Some("want `Authorization: Bearer` and a token, once"))))
         }
         (None, Some(subject)) => Ok(Arc::new(Identity {
             subject: Arc::clone(subject),
@@ -174,11 +174,11 @@ fn identify(app: &App, guard: &Guard, request: &Request) -> Result<Arc<Identity>
             means: Means::Certificate,
             until: None,
         })),
-        (None, None) => Err(unauthorized(None)),
+        (None, None) => Err(Box::new(unauthorized(None))),
     }
 }
 
-fn by_token(app: &App, guard: &Guard, token: &str) -> Result<Arc<Identity>, Response> {
+fn by_token(app: &App, guard: &Guard, token: &str) -> Result<Arc<Identity>, Box<Response>> {
     let now = (app.now)().as_second();
     let digest = seen::digest(token);
     if let Some(identity) = guard.seen.get(&digest, guard.keys.version(), now) {
@@ -186,7 +186,7 @@ fn by_token(app: &App, guard: &Guard, token: &str) -> Result<Arc<Identity>, Resp
     }
     let Some(held) = guard.keys.held() else {
         let detail = "starting: the keys that tokens are checked with are not here yet";
-        return Err(ApiError::unavailable("not_ready", detail).into_response());
+        return Err(Box::new(ApiError::unavailable("not_ready", detail).into_response()));
     };
     match token::check(token, &held.keys, &guard.rules, now) {
         Ok(believed) => {
@@ -198,7 +198,7 @@ fn by_token(app: &App, guard: &Guard, token: &str) -> Result<Arc<Identity>, Resp
                 guard.keys.tell_missing();
             }
             counter!("oprc_pm_auth_tokens_total", "outcome" => "refused").increment(1);
-            Err(unauthorized(Some(&refusal.to_string())))
+            Err(Box::new(unauthorized(Some(&refusal.to_string()))))
         }
     }
 }

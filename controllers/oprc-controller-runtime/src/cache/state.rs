@@ -5,6 +5,7 @@
 
 mod archive;
 mod bundles;
+mod changed;
 mod differences;
 mod intents;
 mod packed;
@@ -34,7 +35,7 @@ use oprc_models::{
 
 use self::packed::PackedUnit;
 pub(super) use self::versions::{Differences, Part};
-pub use self::{archive::Archive, intents::Intent};
+pub use self::{archive::Archive, changed::Changed, intents::Intent};
 
 /// One object and the revision of its last write, which a compare-and-swap needs.
 #[derive(Debug)]
@@ -51,40 +52,6 @@ impl<T> Clone for Entry<T> {
     fn clone(&self) -> Self {
         Self { value: Arc::clone(&self.value), revision: self.revision }
     }
-}
-
-/// An object that changed: written, removed, become readable or unreadable. It carries no data:
-/// look it up in the [`State`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Changed {
-    /// A package's spec; the packages that it depends on or did before.
-    Package(PackageName, BTreeSet<PackageName>),
-    /// A deployment's spec; the packages that it is or was of.
-    Deployment(DeploymentKey, BTreeSet<PackageName>),
-    /// A cluster's registration.
-    Cluster(ClusterName),
-    /// A unit.
-    Unit(ClusterName, DeploymentKey),
-    /// A record; the deployments that it is or was of.
-    Record(ClusterName, UnitId, BTreeSet<DeploymentKey>),
-    /// A package's status.
-    PackageStatus(PackageName),
-    /// A deployment's status.
-    DeploymentStatus(DeploymentKey),
-    /// A cluster's status.
-    ClusterStatus(ClusterName),
-    /// What a package was.
-    PackageRevision(PackageName),
-    /// What a deployment was.
-    DeploymentRevision(DeploymentKey),
-    /// A bundle.
-    Bundle(BundleName),
-    /// A push. The documents that it changes are told beside it.
-    Push(PushId),
-    /// A role binding.
-    RoleBinding(BindingName),
-    /// An election.
-    Leader(String),
 }
 
 /// Everything the store holds, at one revision.

@@ -1,0 +1,44 @@
+//! What the state says of a change: which object, and no data.
+
+use std::collections::BTreeSet;
+
+use oprc_models::names::{
+    BindingName, BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId,
+};
+
+#[cfg(doc)]
+use super::State;
+
+/// An object that changed: written, removed, become readable or unreadable. It carries no data:
+/// look it up in the [`State`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// A package's spec; the packages that it depends on or did before.
+    Package(PackageName, BTreeSet<PackageName>),
+    /// A deployment's spec; the packages that it is or was of.
+    Deployment(DeploymentKey, BTreeSet<PackageName>),
+    /// A cluster's registration.
+    Cluster(ClusterName),
+    /// A unit.
+    Unit(ClusterName, DeploymentKey),
+    /// A record; the deployments that it is or was of.
+    Record(ClusterName, UnitId, BTreeSet<DeploymentKey>),
+    /// A package's status.
+    PackageStatus(PackageName),
+    /// A deployment's status.
+    DeploymentStatus(DeploymentKey),
+    /// A cluster's status.
+    ClusterStatus(ClusterName),
+    /// What a package was.
+    PackageRevision(PackageName),
+    /// What a deployment was.
+    DeploymentRevision(DeploymentKey),
+    /// A bundle.
+    Bundle(BundleName),
+    /// A push. The documents that it changes are told beside it.
+    Push(PushId),
+    /// A role binding.
+    RoleBinding(BindingName),
+    /// An election.
+    Leader(String),
+}
