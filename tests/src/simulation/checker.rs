@@ -14,7 +14,7 @@ use oprc_models::{
     package::OPackage,
     record::{DeploymentRecord, RunCondition, StoredRecord},
     status::{DeploymentStatus, PackageStatus},
-    unit::{DeploymentUnit, StoredUnit},
+    unit::{DeploymentUnit, Desired, StoredUnit},
 };
 use serde::de::DeserializeOwned;
 
@@ -54,6 +54,9 @@ pub(crate) struct Checker {
     /// for themselves, and what is decided meanwhile is held to nothing but what checks in the store
     /// and at CRMs ensure.
     pub(crate) is_blind: bool,
+    /// Whether the store was ever taken back to what it was. A write that was decided before may land
+    /// after, so for once a status may speak of what is not yet again, and then of what is.
+    pub(crate) was_restored: bool,
     /// When the leader or the store was last not as usual: what is known may not be written down.
     pub(crate) disturbed_at: u64,
     /// Transactions that were not the election's.
@@ -76,6 +79,7 @@ impl Checker {
 
     /// The store is as it was once: what was planned and removed since is not known to it.
     pub(crate) fn forget_the_store(&mut self) {
+        self.was_restored = true;
         self.planned.clear();
         self.removed.clear();
         self.disconnected.clear();
@@ -237,6 +241,17 @@ impl World {
         holder?["id"].as_str()?.strip_prefix('r')?.parse().ok()
     }
 
+    /// The generation that is stored of what the status `key` speaks of.
+    fn generation_of(&self, key: &Key) -> Option<u64> {
+        let spec = match key {
+            Key::DeploymentStatus(name) => Key::Deployment(name.clone()),
+            Key::PackageStatus(name) => Key::Package(name.clone()),
+            _ => return None,
+        };
+        let stored: Stored<serde_json::Value> = decode(self.store.mvcc.get(&spec.to_string()))?;
+        Some(stored.meta.generation)
+    }
+
     /// What is said of one incarnation never speaks of an older generation than before.
     fn check_monotonic(
         &mut self,
@@ -248,6 +263,7 @@ impl World {
             && old_uid == uid
             && new < old
             && !self.checker.is_blind
+            && !(self.checker.was_restored && self.generation_of(key) == Some(new))
         {
             self.violated(format!("monotonic: {key} goes back from generation {old} to {new}"));
         }
@@ -460,6 +476,26 @@ impl World {
         if record.owner != OWNER {
             self.violated(format!("the stranger {} on {cluster} is deleted", record.id));
         }
+        let is_sure = self.keeps_contract(cluster) && !self.checker.is_blind;
+        if is_sure && !self.checker.was_restored && self.is_wanted(cluster, record) {
+            self.violated(format!(
+                "what is wanted is not deleted: {} generation {} on {cluster}",
+                record.id, record.generation
+            ));
+        }
+    }
+
+    /// Whether the stored unit is this very generation, and is to be there: then nobody can have
+    /// asked for the deletion of it or of a newer one.
+    fn is_wanted(&self, cluster: &ClusterName, record: &DeploymentRecord) -> bool {
+        let key = Key::Unit(cluster.clone(), record.deployment_key.clone()).to_string();
+        let unit: Option<StoredUnit> = decode(self.store.mvcc.get(&key));
+        unit.is_some_and(|stored| {
+            let StoredUnit { unit, desired, .. } = stored;
+            unit.id == record.id
+                && unit.generation == record.generation
+                && desired == Desired::Present
+        })
     }
 
     fn check_term(&mut self, cluster: &ClusterName, term: u64) {

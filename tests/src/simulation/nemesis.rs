@@ -179,6 +179,9 @@ impl World {
         if millis >= 3_600_000 {
             self.strike("outage of hours");
         }
+        // A call that is late is harmful only if much is asked for meanwhile.
+        let millis =
+            if matches!(fault, Fault::CrmCallsLate(_)) { millis.max(30_000) } else { millis };
         if self.change_weather(&fault, false) {
             let mend = Event::Control(Control::Mend(fault));
             self.schedule(self.now + millis, mend);
@@ -328,7 +331,7 @@ impl World {
                 (cluster, Box::new(move |mood| mood.breaks_listings = share(0.4)))
             }
             Fault::CrmCallsLate(cluster) => {
-                (cluster, Box::new(move |mood| mood.late_calls = share(0.3)))
+                (cluster, Box::new(move |mood| mood.late_calls = share(0.5)))
             }
             Fault::CrmListsNothing(cluster) => {
                 (cluster, Box::new(move |mood| mood.lists_nothing = on))
