@@ -12,6 +12,11 @@ const REGRESSIONS: &[(u64, usize, &str)] = &[
     (10120, 43, "a record that a restored store did not hold was never written again"),
     (10164, 43, "and so what the cluster held was not seen, and a generation that it had was sent"),
     (12102, 43, "a unit whose package was gone never got above what its cluster had deleted"),
+    (
+        24996,
+        50,
+        "a refusal was told for ever of what a call that was not answered had brought about",
+    ),
     (14536, 43, "a unit came back between the plan and the write of its deployment's removal"),
 ];
 

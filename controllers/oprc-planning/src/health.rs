@@ -5,7 +5,7 @@
 use oprc_models::{
     cluster::ClusterStatus,
     names::ClusterName,
-    record::{Refusal, RunCondition, StoredRecord},
+    record::{DeploymentRecord, Refusal, RunCondition, StoredRecord},
     status::ClusterPart,
     unit::{Desired, StoredUnit},
 };
@@ -48,7 +48,16 @@ fn judge(
     }
     let refusal = record.and_then(|record| record.refusal.as_ref());
     let observed = record.and_then(|record| record.record.as_ref());
-    if let Some(refusal) = refusal.filter(|refusal| refusal.generation == unit.generation) {
+    // A CRM that keeps no hashes reports none.
+    let is_same = |observed: &DeploymentRecord| {
+        observed.generation == unit.generation
+            && (observed.spec_hash.is_empty() || observed.spec_hash == unit.spec_hash)
+    };
+    // What was refused, or failed, may have been taken by a call that was not answered: then nobody
+    // asks again, and the refusal stays.
+    let is_taken = stored.desired == Desired::Present && observed.is_some_and(|it| is_same(it));
+    let is_current = |refusal: &&Refusal| refusal.generation == unit.generation && !is_taken;
+    if let Some(refusal) = refusal.filter(is_current) {
         let code = refusal.code.as_deref().unwrap_or("no code");
         let (reason, message) = if refusal.status == Refusal::BY_US {
             ("ReconcileFailed", refusal.message.clone())
@@ -69,9 +78,7 @@ fn judge(
     let Some(observed) = observed else {
         return (RunCondition::Pending, "NotCreatedYet", None);
     };
-    // A CRM that keeps no hashes reports none.
-    let is_same = observed.spec_hash.is_empty() || observed.spec_hash == unit.spec_hash;
-    if observed.generation != unit.generation || !is_same {
+    if !is_same(observed) {
         return (RunCondition::Deploying, "Updating", observed.status.message.clone());
     }
     let reason = match observed.status.condition {
