@@ -9,7 +9,7 @@ use oprc_models::{
     crm::{DeploymentResponse, RecordEvent, RecordEventType, RecordPage, codes},
     names::{ClusterName, UnitId},
     record::{DeploymentRecord, RecordStatus, RunCondition},
-    unit::DeploymentUnit,
+    unit::{DeploymentUnit, StoredUnit},
 };
 use tokio::sync::mpsc;
 
@@ -445,6 +445,23 @@ impl World {
             }
         }
         self.crm_break_watches(cluster);
+    }
+
+    /// What is restored from `backup`: without what a CRM that keeps no generations would hold in an
+    /// older one than is wanted, since nothing that it says would show it.
+    pub(crate) fn crm_backup(&mut self, cluster: &ClusterName, mut backup: Held) -> Held {
+        let units: BTreeMap<String, StoredUnit> = self.stored(&format!("units/{cluster}/"));
+        let crm = self.crm(cluster);
+        if !crm.keeps_generations() {
+            for unit in units.values() {
+                let id = &unit.unit.id;
+                match crm.held.records.get(id) {
+                    Some(record) => drop(backup.records.insert(id.clone(), record.clone())),
+                    None => drop(backup.records.remove(id)),
+                }
+            }
+        }
+        backup
     }
 
     /// A record appears that nobody asked for.

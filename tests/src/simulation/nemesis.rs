@@ -245,6 +245,7 @@ impl World {
                 let backup = self.crms.get_mut(&cluster).and_then(|crm| crm.backup.clone());
                 if let Some(backup) = backup {
                     self.strike("CRM restored from a backup");
+                    let backup = self.crm_backup(&cluster, backup);
                     self.crm_restore(&cluster, backup);
                 }
             }
