@@ -9,6 +9,7 @@ mod tests;
 use std::{fmt, str::FromStr};
 
 use oprc_models::{
+    event::About,
     meta::Generation,
     names::{BindingName, BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
 };
@@ -47,6 +48,9 @@ pub enum Key {
     Push(PushId),
     /// `role-bindings/{name}`: who may do what. Written by the API.
     RoleBinding(BindingName),
+    /// `events/{kind}/{name}`: what was decided about an object and met with, for people, for as long
+    /// as its lease lives. Written by the controllers.
+    Events(About),
     /// `leader/{election}`: who leads, for as long as its lease lives. Written by each replica.
     Leader(String),
 }
@@ -71,6 +75,7 @@ impl fmt::Display for Key {
             Self::Bundle(name) => write!(f, "bundles/{name}"),
             Self::Push(id) => write!(f, "pushes/{id}"),
             Self::RoleBinding(name) => write!(f, "role-bindings/{name}"),
+            Self::Events(about) => write!(f, "events/{}/{}", about.kind(), about.name()),
             Self::Leader(election) => write!(f, "leader/{election}"),
         }
     }
@@ -109,6 +114,7 @@ impl FromStr for Key {
             ["bundles", name] => name.parse().ok().map(Self::Bundle),
             ["pushes", id] => id.parse().ok().map(Self::Push),
             ["role-bindings", name] => name.parse().ok().map(Self::RoleBinding),
+            ["events", kind, name] => About::new(kind, name).map(Self::Events),
             ["leader", election] if !election.is_empty() => Some(Self::Leader(election.to_owned())),
             _ => None,
         };

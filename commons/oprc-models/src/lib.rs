@@ -13,6 +13,7 @@ pub mod dependency;
 pub mod deployment;
 pub mod difference;
 pub mod document;
+pub mod event;
 pub mod history;
 pub mod meta;
 pub mod names;

@@ -14,6 +14,7 @@ use crate::{
     cluster::{BreakerState, ClusterSpec, ClusterStatus, Connectivity},
     deployment::OClassDeployment,
     difference::{Change, Difference},
+    event,
     history::{Revision, Was},
     meta::{Generation, Meta, Timestamp},
     names::{ClusterName, DeploymentKey, PackageName},
@@ -45,8 +46,18 @@ pub type RevisionDocument<S> = Beside<S, Was>;
 pub type Comparison = Beside<Compared, Difference>;
 /// A bundle, with the documents that it owns.
 pub type BundleDocument = Beside<Bundle, Owned>;
+/// What was decided about an object and met with, for one reason.
+pub type Event = Beside<EventAbout, event::Event>;
 /// A deployment's status by itself.
 pub type DeploymentStatus = Beside<StatusOf, status::DeploymentStatus>;
+
+/// What an event is about.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(rename = "Told")]
+pub struct EventAbout {
+    /// `KIND/NAME`.
+    pub about: String,
+}
 
 /// Two types whose fields stand in one object.
 ///

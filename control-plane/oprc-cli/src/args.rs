@@ -53,6 +53,12 @@ pub(crate) enum Command {
         #[arg(required = true, num_args = 1..=2, value_name = "KIND NAME")]
         target: Vec<String>,
     },
+    /// Show what was decided and met with in the last hour, and why
+    Events {
+        /// Only about this: KIND/NAME
+        #[arg(long, value_name = "KIND/NAME")]
+        about: Option<String>,
+    },
     /// Ask for things to be deleted
     Delete(Delete),
     /// Follow deployments until they run

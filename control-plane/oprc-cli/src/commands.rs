@@ -8,6 +8,7 @@ pub(crate) mod context;
 pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod diff;
+pub(crate) mod events;
 mod follow;
 pub(crate) mod get;
 mod poll;

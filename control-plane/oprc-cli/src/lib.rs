@@ -93,6 +93,7 @@ async fn dispatch(cli: Cli, environment: &Environment, io: &mut Io<'_>) -> Resul
         Command::Diff(args) => commands::diff::run(&args, client, io).await,
         Command::Get(args) => commands::get::run(&args, &client()?, io).await,
         Command::Describe { target } => commands::describe::run(&target, &client()?, io).await,
+        Command::Events { about } => commands::events::run(about.as_deref(), &client()?, io).await,
         Command::Delete(args) => commands::delete::run(&args, client, io).await,
         Command::Rollout(args) => commands::rollout::run(&args, client, io).await,
         Command::Wait(args) => commands::wait::run(&args, &client()?, io).await,

@@ -12,7 +12,7 @@ use oprc_models::{
     role::RoleBinding,
     view::DeploymentStatus,
     view::{
-        Beside, Binding, Class, Cluster, ClusterHealth, Deployment, Function, Package, Page,
+        Beside, Binding, Class, Cluster, ClusterHealth, Deployment, Event, Function, Package, Page,
         Record, Written,
     },
 };
@@ -239,6 +239,9 @@ operations! {
     /// Removes the registration of the cluster `name`.
     DELETE "/api/v1/clusters/{name}" ["force"]
         = "deleteCluster" delete_cluster(name) -> Written<ClusterSpec>, about "cluster";
+    /// What was decided and met with, and why.
+    GET "/api/v1/events" ["about", "limit", "continue", "consistency"]
+        = "listEvents" list_events() -> Page<Event>, about "events";
     /// The classes of all packages.
     GET "/api/v1/classes" ["name", "package_name", "limit", "continue", "consistency"]
         = "listClasses" list_classes() -> Page<Class>, about "classes";

@@ -17,8 +17,8 @@ use crate::{
     front::{Lanes, front},
     openapi::{operations as described, routes::Routes},
     resources::{
-        access, apply, bundles, clusters, deployments, packages, parts, probes, records, revisions,
-        role_bindings, rollout, statuses, watch,
+        access, apply, bundles, clusters, deployments, events, packages, parts, probes, records,
+        revisions, role_bindings, rollout, statuses, watch,
     },
 };
 
@@ -112,6 +112,7 @@ fn observed() -> Routes {
         .delete("/clusters/{name}", clusters::delete, of::delete)
         .get("/clusters/{name}/health", clusters::health, of::health)
         .get("/watch", watch::watch, of::watch)
+        .get("/events", events::list, of::events)
 }
 
 /// Who may do what.

@@ -8,7 +8,7 @@ use oprc_controller_runtime::{
     cache::{Cache, Freshness},
     leading::{Election, LeaseRuntime, Options as ElectionOptions, Term},
 };
-use oprc_controllers::{Context, Controllers, Settings, Watchdog};
+use oprc_controllers::{Context, Controllers, Recorder, Settings, Watchdog};
 use oprc_cp_storage::keys::Key;
 use oprc_crm_client::breaker;
 use oprc_http::tls::{Tls, TlsError};
@@ -210,6 +210,7 @@ fn lead(
                 cache: Arc::clone(&cache),
                 now: Arc::new(now),
                 owner: Arc::clone(&owner),
+                recorder: Recorder::new(Arc::new(now)),
                 term,
             };
             controllers.run(context, ended)

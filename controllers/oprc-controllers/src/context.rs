@@ -12,7 +12,7 @@ use oprc_cp_storage::{
 use oprc_models::meta::{Generation, Timestamp};
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::{error::Error, events::Recorder};
 
 /// A clock for people: it is written down, and no decision rests on it.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -36,6 +36,8 @@ pub struct Context {
     pub owner: Arc<str>,
     /// How many revisions of a document are kept besides what it is now.
     pub history_limit: usize,
+    /// Takes note of what people may want to know.
+    pub recorder: Recorder,
     /// The term that all writes and calls are made in.
     pub term: Term,
 }

@@ -17,6 +17,7 @@ mod cluster;
 mod context;
 mod deployment;
 mod error;
+mod events;
 mod failing;
 mod package;
 mod push;
@@ -32,7 +33,7 @@ use oprc_controller_runtime::{
     queue::Priority,
     shared::{Name, Queue},
 };
-use oprc_models::names::PushId;
+use oprc_models::names::{DeploymentKey, PackageName, PushId};
 use tokio_util::sync::CancellationToken;
 
 use self::{cluster::Fleet, deployment::Awaiting, queues::QueueFactory};
@@ -40,6 +41,7 @@ pub use self::{
     cluster::{Connect, Settings},
     context::{Context, Now},
     error::Error,
+    events::Recorder,
     queues::Watchdog,
 };
 
@@ -86,6 +88,7 @@ fn is_of_all_keys(error: &oprc_cp_storage::Error) -> bool {
 /// Describes this crate's metrics to the recorder, once, after it was installed.
 pub fn describe_metrics() {
     cluster::describe_metrics();
+    events::describe_metrics();
 }
 
 /// What the controllers of every term are made of.
@@ -140,18 +143,7 @@ impl Controllers {
                 fleet.trigger(changed);
             }))
         };
-        {
-            let state = context.cache.read();
-            let names = state.packages.keys().chain(state.package_statuses.keys());
-            for name in names.chain(state.package_revisions.keys()) {
-                packages.add(name.clone(), Priority::Resync);
-            }
-            let keys = state.deployments.keys().chain(state.units.keys().map(|(key, _)| key));
-            let keys = keys.chain(state.deployment_statuses.keys());
-            for key in keys.chain(state.deployment_revisions.keys()) {
-                deployments.add(key.clone(), Priority::Resync);
-            }
-        }
+        all_there(&context, &packages, &deployments);
         pushes_left(&context, &pushes);
         fleet.resync();
 
@@ -168,15 +160,32 @@ impl Controllers {
         });
         let packages = packages.on_failure(failing::of_packages(&context));
         let of_failures = failing::of_deployments(&context);
+        let of_events = context.clone();
+        let events = of_events.recorder.keep(&of_events, stop.clone());
         let deployments = Controller::new(deployments, config, move |key| {
             let (context, awaiting) = (context.clone(), Arc::clone(&awaiting));
             async move { deployment::reconcile(&context, &awaiting, &key).await }
         });
         let deployments = deployments.on_failure(of_failures);
         let (packages, deployments) = (packages.run(stop.clone()), deployments.run(stop.clone()));
-        tokio::join!(packages, deployments, pushes.run(stop.clone()), fleet.run(stop));
+        let (pushes, fleet) = (pushes.run(stop.clone()), fleet.run(stop));
+        tokio::join!(packages, deployments, pushes, fleet, events);
         drop(subscription);
         self.watchdog.clear();
+    }
+}
+
+/// Has a look at all packages and deployments, what is left of those that are gone included.
+fn all_there(context: &Context, packages: &Queue<PackageName>, deployments: &Queue<DeploymentKey>) {
+    let state = context.cache.read();
+    let names = state.packages.keys().chain(state.package_statuses.keys());
+    for name in names.chain(state.package_revisions.keys()) {
+        packages.add(name.clone(), Priority::Resync);
+    }
+    let keys = state.deployments.keys().chain(state.units.keys().map(|(key, _)| key));
+    let keys = keys.chain(state.deployment_statuses.keys());
+    for key in keys.chain(state.deployment_revisions.keys()) {
+        deployments.add(key.clone(), Priority::Resync);
     }
 }
 

@@ -191,7 +191,8 @@ impl World {
                 | Key::Record(..)
                 | Key::Bundle(_)
                 | Key::Push(_)
-                | Key::RoleBinding(_) => (),
+                | Key::RoleBinding(_)
+                | Key::Events(_) => (),
             }
             is_ours = true;
         }

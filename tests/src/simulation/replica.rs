@@ -18,7 +18,7 @@ use oprc_controller_runtime::{
     cache::{Cache, Freshness},
     leading::{Election, Options, Term},
 };
-use oprc_controllers::{Context, Controllers, Settings, Watchdog};
+use oprc_controllers::{Context, Controllers, Recorder, Settings, Watchdog};
 use oprc_cp_storage::{
     SharedStore,
     group_commit::{self, GroupCommit},
@@ -203,6 +203,7 @@ fn wire(
             let ended = term.ended().clone();
             let context = Context {
                 history_limit: HISTORY_LIMIT,
+                recorder: Recorder::off(),
                 store: Arc::clone(&store),
                 cache: Arc::clone(&cache),
                 now: now.clone(),

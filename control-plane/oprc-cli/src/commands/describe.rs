@@ -5,7 +5,7 @@ mod sections;
 
 use oprc_client::Client;
 
-use super::get::source::one;
+use super::{events, get::source::one};
 use crate::{Io, error::Error, kind::Target};
 
 pub(crate) async fn run(words: &[String], client: &Client, io: &mut Io<'_>) -> Result<(), Error> {
@@ -14,5 +14,12 @@ pub(crate) async fn run(words: &[String], client: &Client, io: &mut Io<'_>) -> R
     let now = (io.now)();
     let mut page = page::Page::new(&mut io.out);
     sections::describe(kind, &item, now, &mut page);
+    // Not every server has events; what else there is to tell stands without them.
+    if let Some(about) = events::about(kind, &name)
+        && let Ok(found) = events::fetch(client, Some(&about)).await
+    {
+        let rows: Vec<_> = found.iter().map(|event| events::cells(event, now)).collect();
+        page.table("Events", &events::COLUMNS, &rows);
+    }
     Ok(())
 }

@@ -182,6 +182,32 @@ async fn describes() {
     assert!(ran.err.contains("one of several: shop.Cart, mall.Cart"), "{ran:?}");
 }
 
+#[tokio::test]
+async fn tells_events() {
+    let bench = Bench::new().await;
+    fill(&bench);
+    let event = |reason: &str, severity: &str, last: &str, message: &str| {
+        json!({ "about": "deployment/shop.cart", "reason": reason, "severity": severity,
+            "count": 4, "first": BIRTH, "last": last, "message": message })
+    };
+    let put = |name: &str, event| bench.server.put(&format!("events/{name}"), event);
+    put("a", event("Refused", "WARNING", "2026-05-01T02:00:00Z", "no room\nhere"));
+    put("b", event("Sent", "NORMAL", BIRTH, ""));
+    // The newest last.
+    check(
+        &bench.run("events").await,
+        "ABOUT                 LAST  TYPE     REASON   COUNT  MESSAGE\n\
+         deployment/shop.cart  12h   Normal   Sent     4      -\n\
+         deployment/shop.cart  10h   Warning  Refused  4      no room here\n",
+    );
+    let ran = bench.run("describe deployment shop.cart").await;
+    assert!(ran.out.contains("\nEvents:\n  LAST  TYPE"), "{ran:?}");
+    let ran = bench.run("events --about deploy/shop.cart").await;
+    assert!(ran.code == exit::DONE && ran.out.contains("Refused"), "{ran:?}");
+    let ran = bench.run("events --about class/Cart").await;
+    assert!(ran.code == exit::USAGE && ran.err.contains("no events about a class"), "{ran:?}");
+}
+
 /// Prints what is there, then what changes; ends when the one thing asked for is gone.
 #[tokio::test]
 async fn watches() {

@@ -54,7 +54,7 @@ impl Does {
 }
 
 use Does::{Delete as DELETE, Get as GET, Post as POST, Put as PUT};
-use Kind::{Class, Cluster, Deployment, Function, Package, Record, RoleBinding};
+use Kind::{Class, Cluster, Deployment, Event, Function, Package, Record, RoleBinding};
 use Need::{Either, Identity, Metrics, Nothing, Role};
 use Verb::{Create, Delete, Get, List, Update, Watch};
 
@@ -111,6 +111,8 @@ pub(crate) const ROUTES: &[(&str, &[(Does, Need)])] = &[
     ("/api/v1/bundles", &[(GET, Role(List, Package))]),
     ("/api/v1/bundles/{name}", &[(GET, Role(Get, Package))]),
     ("/api/v1/watch", &[(GET, Role(Watch, Package))]),
+    // An event is seen by who sees what it is about.
+    ("/api/v1/events", &[(GET, Role(List, Event))]),
     ("/api/v1/deployment-status/{id}", &[(GET, Role(Get, Deployment))]),
     ("/api/v1/deployment-records", &[(GET, Role(List, Record))]),
     ("/api/v1/deployment-records/{id}", &[(GET, Role(Get, Record))]),

@@ -176,6 +176,15 @@ pub(super) fn health() -> Value {
     })
 }
 
+/// An event.
+pub(super) fn event() -> Value {
+    json!({
+        "about": "deployment/shop.cart", "reason": "CallFailed", "severity": "WARNING", "count": 4,
+        "first": AT, "last": AT,
+        "message": "prod-east, generation 3: no answer in time; tried again soon",
+    })
+}
+
 /// A document as it was.
 pub(super) fn revision(spec: Value) -> Value {
     let Value::Object(mut was) = meta(2) else { return spec };

@@ -5,6 +5,7 @@ pub(crate) mod apply;
 pub(crate) mod bundles;
 pub(crate) mod clusters;
 pub(crate) mod deployments;
+pub(crate) mod events;
 pub(crate) mod packages;
 pub(crate) mod parts;
 pub(crate) mod probes;

@@ -290,6 +290,71 @@ async fn lists_show_what_the_caller_may_see() {
     assert_eq!(of("/api/v1/classes?package_name=lib").await, 0);
 }
 
+/// Events about a deployment are seen by who sees its package, those about clusters by all who read
+/// clusters; those about what is gone by who sees everything.
+#[tokio::test]
+async fn events_are_seen_by_who_sees_what_they_are_about() {
+    let world = three_packages().await;
+    world.bind(Role::Viewer, "ada", &["shop-*"]).await;
+    let root = world.root();
+    let cluster = json!({
+        "meta": {
+            "uid": "c", "generation": 1, "created_at": "2026-01-01T00:00:00Z",
+            "updated_at": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"name": "east", "endpoints": ["http://east"]},
+    });
+    world.store(&"clusters/east".parse().unwrap(), &cluster).await;
+    let abouts = [
+        "package/lib",
+        "package/shop-a",
+        "deployment/gone",
+        "deployment/x-lib",
+        "deployment/x-shop-a",
+        "deployment/y-shop-b",
+        "cluster/east",
+    ];
+    let event = |reason: &str| {
+        json!({
+            "reason": reason, "severity": "NORMAL", "message": "", "count": 1,
+            "first": "2026-01-01T00:00:00Z", "last": "2026-01-01T00:00:00Z",
+        })
+    };
+    for about in abouts {
+        let stored = json!({"events": [event("Sent"), event("Gone")]});
+        let at = world.store(&format!("events/{about}").parse().unwrap(), &stored).await;
+        world.cache.wait_for(at, std::time::Duration::from_secs(5)).await.unwrap();
+    }
+    let ada = world.by("ada", &[]);
+    let told = |items: &[Value]| -> Vec<String> {
+        let name = |item: &Value| format!("{} {}", item["about"], item["reason"]).replace('"', "");
+        items.iter().map(name).collect()
+    };
+    let all = told(&root.list("/api/v1/events").await);
+    assert_eq!(all.len(), 2 * abouts.len());
+    let seen = ["package/shop-a", "deployment/x-shop-a", "deployment/y-shop-b", "cluster/east"];
+    let want: Vec<String> = seen
+        .iter()
+        .flat_map(|about| ["Gone", "Sent"].map(|reason| format!("{about} {reason}")))
+        .collect();
+    assert_eq!(told(&ada.list("/api/v1/events").await), want);
+    // Page by page it is the same.
+    let (mut paged, mut path) = (Vec::new(), "/api/v1/events?limit=1".to_owned());
+    loop {
+        let page = ada.get(&path).await.is(200).json();
+        paged.extend(told(page["items"].as_array().unwrap()));
+        let Some(next) = page["continue"].as_str() else { break };
+        path = format!("/api/v1/events?limit=1&continue={next}");
+    }
+    assert_eq!(paged, want);
+    for about in abouts {
+        let path = format!("/api/v1/events?about={about}");
+        let n_told = ada.get(&path).await.is(200).json()["items"].as_array().unwrap().len();
+        assert_eq!(n_told, if seen.contains(&about) { 2 } else { 0 }, "{about}");
+    }
+    world.by("nobody", &[]).get("/api/v1/events").await.refused(403, "forbidden");
+}
+
 /// What a caller may not see and what is not there are answered alike.
 #[tokio::test]
 async fn what_is_hidden_is_as_if_it_were_not() {

@@ -5,6 +5,7 @@ mod applying;
 mod audit;
 mod deleting;
 mod door;
+mod events;
 mod faults;
 mod history;
 mod hostile;

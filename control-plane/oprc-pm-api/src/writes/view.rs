@@ -118,6 +118,7 @@ impl Seen {
                 | Key::Bundle(_)
                 | Key::Push(_)
                 | Key::RoleBinding(_)
+                | Key::Events(_)
                 | Key::Leader(_) => {}
             }
         }

@@ -24,6 +24,7 @@ use oprc_models::{
     cluster::{ClusterSpec, ClusterStatus},
     dependency::Dependency,
     deployment::OClassDeployment,
+    event::{About, StoredEvents},
     meta::Stored,
     names::{BindingName, BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
     package::OPackage,
@@ -84,6 +85,8 @@ pub struct State {
     pub pushes: BTreeMap<PushId, Entry<PushRecord>>,
     /// Who may do what.
     pub role_bindings: BTreeMap<BindingName, Entry<Stored<RoleBinding>>>,
+    /// Events, by what they are about.
+    pub events: BTreeMap<About, Entry<StoredEvents>>,
     /// The elections that have a leader: who it is, as it wrote itself down.
     pub leaders: BTreeMap<String, Bytes>,
     /// Keys whose value cannot be read, and why. They are there: nothing may be concluded from
@@ -294,6 +297,10 @@ impl State {
             Key::RoleBinding(name) => {
                 self.set_role_binding(name, decode(stored, flaw));
                 Changed::RoleBinding(name.clone())
+            }
+            Key::Events(about) => {
+                set(&mut self.events, about, decode(stored, flaw));
+                Changed::Events(about.clone())
             }
             Key::Leader(election) => {
                 let _ = match stored {

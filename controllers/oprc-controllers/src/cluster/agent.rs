@@ -10,6 +10,7 @@ use oprc_crm_client::{
 };
 use oprc_models::{
     cluster::{BreakerState, ClusterHealth},
+    event::About,
     names::{ClusterName, DeploymentKey, UnitId},
 };
 use parking_lot::Mutex;
@@ -262,6 +263,18 @@ impl Agent {
     fn breaker_turned(&self, state: BreakerState) {
         tracing::info!(cluster = %self.cluster, to = ?state, "breaker changed");
         record_breaker(&self.cluster, state);
+        let (recorder, about) = (&self.context.recorder, About::Cluster(self.cluster.clone()));
+        let failure = || self.view.lock().failure.clone().unwrap_or_default();
+        match state {
+            BreakerState::Open => recorder.warning(about, "BreakerOpened", || {
+                format!("its work waits until it answers again: {}", failure())
+            }),
+            BreakerState::HalfOpen => (),
+            BreakerState::Closed => {
+                recorder
+                    .normal(about, "BreakerClosed", || "it answers; its work goes on".to_owned());
+            }
+        }
         match state {
             // What it holds is not known any more, until it was listed again.
             BreakerState::Open => self.mirror.lock().distrust(),

@@ -108,6 +108,7 @@ impl Fleet {
             | Changed::Bundle(_)
             | Changed::Push(_)
             | Changed::RoleBinding(_)
+            | Changed::Events(_)
             | Changed::Leader(_) => (),
         }
         if let Some((cluster, work)) = triggers::work(changed)

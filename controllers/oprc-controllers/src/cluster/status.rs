@@ -5,6 +5,7 @@ use oprc_cp_storage::keys::Key;
 use oprc_models::{
     cluster::{BreakerState, ClusterStatus, Connectivity, HealthStatus, features},
     condition::{Condition, Truth, carry_transitions},
+    event::About,
     meta::Timestamp,
 };
 
@@ -51,6 +52,13 @@ pub(crate) async fn reconcile(agent: &Agent) -> Result<Requeue, Error> {
     };
     if let Some(write) = write {
         agent.context.commit(vec![write]).await?;
+        let n_held = agent.view.lock().n_held_orphans;
+        if n_held > 0 {
+            let about = About::Cluster(agent.cluster.clone());
+            agent.context.recorder.warning(about, "OrphansHeld", || {
+                format!("{n_held} records of ours have no unit; left alone, since they are many")
+            });
+        }
     }
     Ok(Requeue::AwaitChange)
 }

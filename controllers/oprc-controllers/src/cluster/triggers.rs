@@ -22,6 +22,7 @@ pub(crate) fn work(changed: &Changed) -> Option<(&ClusterName, Work)> {
         | Changed::Bundle(_)
         | Changed::Push(_)
         | Changed::RoleBinding(_)
+        | Changed::Events(_)
         | Changed::Leader(_) => None,
     }
 }

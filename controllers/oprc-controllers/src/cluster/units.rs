@@ -7,6 +7,7 @@ use oprc_cp_storage::keys::Key;
 use oprc_crm_client::{CallError, Deleted};
 use oprc_models::{
     cluster::features,
+    event::About,
     names::{DeploymentKey, UnitId},
     record::Refusal,
     unit::{DeploymentUnit, StoredUnit},
@@ -206,6 +207,10 @@ async fn apply(
     let caller = agent.caller();
     match agent.call(agent.crm.apply(&caller, unit)).await {
         Ok(_) => {
+            let about = About::Deployment(unit.deployment_key.clone());
+            agent.context.recorder.normal(about, "Sent", || {
+                format!("{} took generation {}", agent.cluster, unit.generation)
+            });
             call.end(Verdict::Applied(unit.generation, unit.spec_hash.clone()));
             // Its record comes by the watch or the next listing.
             Ok(Requeue::After(SETTLE))
@@ -242,6 +247,8 @@ async fn delete(agent: &Agent, work: &Work, removal: &Removal) -> Result<Requeue
             Ok(Requeue::After(ASK_AGAIN))
         }
         Ok(Deleted::Gone) => {
+            let about = About::Deployment(deployment.clone());
+            agent.context.recorder.normal(about, "Gone", || format!("gone from {}", agent.cluster));
             call.end(Verdict::Gone(generation));
             // Now that it is known to be gone, it can be forgotten.
             Ok(Requeue::After(Duration::ZERO))
@@ -298,6 +305,7 @@ impl<'a> Call<'a> {
         if error.may_have_been_done() {
             agent.want_listing();
         }
+        self.tell(&error);
         let verdict = self.verdict_of(&error);
         self.end(verdict);
         if agent.next_probe().is_some() {
@@ -307,6 +315,24 @@ impl<'a> Call<'a> {
         }
         let retry_after = error.retry_after();
         Err(Error::Call { cluster: agent.cluster.clone(), source: error, retry_after })
+    }
+
+    /// Tells people of a failure, in the CRM's words where it has any.
+    fn tell(&self, error: &CallError) {
+        let (cluster, generation) = (&self.agent.cluster, self.generation);
+        let (reason, rest) = match error {
+            CallError::Refused { .. } | CallError::Stale { .. } => {
+                ("Refused", "tried again ever more slowly")
+            }
+            _ if self.agent.next_probe().is_some() => {
+                ("CallFailed", "goes on when the cluster is back")
+            }
+            _ => ("CallFailed", "tried again soon"),
+        };
+        let about = About::Deployment(self.deployment.clone());
+        self.agent.context.recorder.warning(about, reason, || {
+            format!("{cluster}, generation {generation}: {}; {rest}", Report(error))
+        });
     }
 
     fn verdict_of(&self, error: &CallError) -> Verdict {

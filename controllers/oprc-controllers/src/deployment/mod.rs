@@ -1,5 +1,6 @@
 //! The deployment controller: spec, package, clusters and records to units and status.
 
+mod news;
 mod reconcile;
 
 mod triggers;

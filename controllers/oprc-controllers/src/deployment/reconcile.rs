@@ -6,6 +6,7 @@ use oprc_controller_runtime::{cache::State, controller::Requeue};
 use oprc_cp_storage::{Check, Write, keys::Key};
 use oprc_models::{
     cluster::ClusterStatus,
+    event::About,
     meta::Generation,
     names::{ClusterName, DeploymentKey, PackageName, UnitId},
     package::OPackage,
@@ -18,6 +19,7 @@ use oprc_planning::{
 };
 use parking_lot::Mutex;
 
+use super::news::{self, News};
 use crate::{
     context::{Context, as_it_was, chunks, put, remove, require_readable, trim},
     error::Error,
@@ -36,9 +38,12 @@ pub(crate) async fn reconcile(
     awaiting: &Awaiting,
     key: &DeploymentKey,
 ) -> Result<Requeue, Error> {
-    let Decided { basis, writes } = decide(context, awaiting, key)?;
+    let Decided { basis, writes, news } = decide(context, awaiting, key)?;
     for chunk in chunks(writes) {
         context.commit_on(&basis, chunk).await?;
+    }
+    for News { severity, reason, message } in news {
+        context.recorder.note(About::Deployment(key.clone()), severity, reason, || message);
     }
     Ok(Requeue::AwaitChange)
 }
@@ -50,6 +55,8 @@ struct Decided {
     basis: Vec<Check>,
     /// The status last.
     writes: Vec<Write>,
+    /// What people may want to know once it is written.
+    news: Vec<News>,
 }
 
 /// The writes that carry out the plan.
@@ -67,6 +74,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         | Key::Bundle(_)
         | Key::Push(_)
         | Key::RoleBinding(_)
+        | Key::Events(_)
         | Key::Leader(_) => false,
     })?;
     let spec = state.deployments.get(key);
@@ -88,6 +96,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         awaiting.lock().remove(key);
     }
     let (mut basis, mut writes) = (Vec::new(), Vec::new());
+    let news = news::of(&plan, &units, status.map(|entry| &*entry.value));
     if !plan.units.is_empty() {
         // An intent beside the spec does not remove it, whatever becomes of the intent.
         let spec_key = Key::Deployment(key.clone());
@@ -121,7 +130,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         writes.extend(spec.map(|entry| remove(&Key::Deployment(key.clone()), entry.revision)));
         writes.extend(status.map(|entry| remove(&status_key, entry.revision)));
     }
-    Ok(Decided { basis, writes })
+    Ok(Decided { basis, writes, news })
 }
 
 type Units = BTreeMap<ClusterName, StoredUnit>;

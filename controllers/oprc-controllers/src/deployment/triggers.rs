@@ -40,6 +40,7 @@ pub(crate) fn keys(
         | Changed::Bundle(_)
         | Changed::Push(_)
         | Changed::RoleBinding(_)
+        | Changed::Events(_)
         | Changed::Leader(_) => Vec::new(),
     }
 }

@@ -35,6 +35,7 @@ pub(crate) fn keys(changed: &Changed, state: &State, history_limit: usize) -> Ve
         | Changed::Bundle(_)
         | Changed::Push(_)
         | Changed::RoleBinding(_)
+        | Changed::Events(_)
         | Changed::Leader(_) => Vec::new(),
     }
 }

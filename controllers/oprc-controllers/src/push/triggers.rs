@@ -22,6 +22,7 @@ pub(crate) fn keys(changed: &Changed, state: &State) -> Option<PushId> {
         | Changed::DeploymentRevision(_)
         | Changed::Bundle(_)
         | Changed::RoleBinding(_)
+        | Changed::Events(_)
         | Changed::Leader(_) => None,
     }
 }

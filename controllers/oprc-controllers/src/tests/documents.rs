@@ -26,7 +26,8 @@ impl World {
         let filling = (Arc::clone(&cache), stop.clone());
         tokio::spawn(async move { filling.0.run(filling.1).await });
         cache.filled().await;
-        Self { store, cache, crms: std::collections::BTreeMap::new(), stop, term: 0 }
+        let crms = std::collections::BTreeMap::new();
+        Self { store, cache, crms, stop, term: 0, recorder: crate::Recorder::off() }
     }
 
     async fn put_seen<T: serde::Serialize>(&self, key: &Key, value: &T) {

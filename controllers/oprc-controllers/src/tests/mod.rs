@@ -2,6 +2,7 @@
 
 mod crm;
 mod documents;
+mod events;
 mod faults;
 mod forced;
 mod history;
@@ -36,7 +37,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::crm::SimulatedCrm;
-use crate::{Context, Controllers, Settings, Watchdog};
+use crate::{Context, Controllers, Recorder, Settings, Watchdog};
 
 /// The whole of what a test drives.
 pub(crate) struct World {
@@ -45,6 +46,7 @@ pub(crate) struct World {
     crms: BTreeMap<ClusterName, Arc<SimulatedCrm>>,
     stop: CancellationToken,
     term: u64,
+    pub(crate) recorder: Recorder,
 }
 
 impl World {
@@ -60,7 +62,7 @@ impl World {
         let filling = (Arc::clone(&cache), stop.clone());
         tokio::spawn(async move { filling.0.run(filling.1).await });
         let crms = crms.iter().map(|crm| (crm.cluster.clone(), Arc::clone(crm))).collect();
-        let mut world = Self { store, cache, crms, stop, term: 0 };
+        let mut world = Self { store, cache, crms, stop, term: 0, recorder: Recorder::off() };
         for name in world.crms.keys() {
             let spec = ClusterSpec { name: name.clone(), endpoints: vec!["http://crm".into()] };
             world.put(&Key::Cluster(name.clone()), &stored(1, spec)).await;
@@ -95,6 +97,7 @@ impl World {
             cache: Arc::clone(&self.cache),
             now: Arc::new(|| Timestamp::UNIX_EPOCH),
             owner: "oprc-pm".into(),
+            recorder: self.recorder.clone(),
             term: Term::new(key, revision, valid_until),
         };
         let crms = self.crms.clone();

@@ -4,7 +4,7 @@ use oprc_models::{
     cluster::ClusterSpec,
     names::{ClusterName, DeploymentKey, PackageName, UnitId},
     schema::Schemas,
-    view::{Cluster, ClusterHealth, DeploymentStatus, Page, Record, Written},
+    view::{Cluster, ClusterHealth, DeploymentStatus, Event, Page, Record, Written},
 };
 
 use serde_json::json;
@@ -121,4 +121,21 @@ pub(crate) fn watch(schemas: &mut Schemas) -> Operation {
         .text("name", "Only those with this in their keys.")
         .watched()
         .current()
+}
+
+/// `GET /events`.
+pub(crate) fn events(schemas: &mut Schemas) -> Operation {
+    let schema = schemas.answered::<Page<Event>>();
+    let about = "For people: one for each thing and reason, with a count and the newest message, kept \
+                 for about an hour. Nothing rests on them, and they may be a second or two behind.";
+    let pattern = "^(package|deployment|cluster)/.+$";
+    Operation::new("listEvents", "observed", "What was decided and met with, and why")
+        .about(about)
+        .query(
+            "about",
+            json!({ "type": "string", "pattern": pattern }),
+            "`KIND/NAME`: only what is about this package, deployment or cluster.",
+        )
+        .pages()
+        .answers(200, "A page.", schema, &examples::page(&examples::event()))
 }

@@ -42,6 +42,7 @@ impl Object {
             | Key::Bundle(_)
             | Key::Push(_)
             | Key::RoleBinding(_)
+            | Key::Events(_)
             | Key::Leader(_) => None,
         }
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use oprc_models::names::{
-    BindingName, BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId,
+use oprc_models::{
+    event::About,
+    names::{BindingName, BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
 };
 
 #[cfg(doc)]
@@ -39,6 +40,8 @@ pub enum Changed {
     Push(PushId),
     /// A role binding.
     RoleBinding(BindingName),
+    /// The events of an object.
+    Events(About),
     /// An election.
     Leader(String),
 }

@@ -28,6 +28,7 @@ impl State {
         differing(&before.cluster_statuses, &self.cluster_statuses, |name| {
             add(Key::ClusterStatus(name));
         });
+        differing(&before.events, &self.events, |about| add(Key::Events(about)));
         differing(&before.units, &self.units, |(deployment, cluster)| {
             add(Key::Unit(cluster, deployment));
         });
@@ -92,6 +93,7 @@ impl State {
             Key::Bundle(name) => Changed::Bundle(name),
             Key::Push(id) => Changed::Push(id),
             Key::RoleBinding(name) => Changed::RoleBinding(name),
+            Key::Events(about) => Changed::Events(about),
             Key::Leader(election) => Changed::Leader(election),
         }
     }
