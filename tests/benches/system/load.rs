@@ -39,9 +39,17 @@ impl Connection {
     }
 
     pub(crate) async fn post(&mut self, path: &str, body: &str) -> (u16, &[u8]) {
+        self.write("POST", path, body).await
+    }
+
+    pub(crate) async fn put(&mut self, path: &str, body: &str) -> (u16, &[u8]) {
+        self.write("PUT", path, body).await
+    }
+
+    async fn write(&mut self, method: &str, path: &str, body: &str) -> (u16, &[u8]) {
         let (addr, length) = (self.addr, body.len());
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         self.send(&head).await
     }

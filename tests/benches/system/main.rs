@@ -25,14 +25,16 @@ mod scale;
 mod slow;
 mod stores;
 mod table;
+mod watchers;
 
 use std::{env, process::ExitCode};
 
 use tokio::runtime::Runtime;
 
 /// The measures, by the name that arguments are parts of.
-const NAMES: [&str; 9] =
-    ["queue", "creates", "reads", "auth", "latency", "slow", "heal", "changes", "scale"];
+const NAMES: [&str; 10] = [
+    "queue", "creates", "reads", "auth", "watchers", "latency", "slow", "heal", "changes", "scale",
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
             "creates" => runtime.block_on(creates::run()),
             "reads" => runtime.block_on(reads::run()),
             "auth" => runtime.block_on(auth::run()),
+            "watchers" => runtime.block_on(watchers::run()),
             "latency" => runtime.block_on(latency::run()),
             "slow" => runtime.block_on(slow::run()),
             "heal" => runtime.block_on(heal::run()),
