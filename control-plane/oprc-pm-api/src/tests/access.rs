@@ -624,8 +624,9 @@ async fn watches_show_what_the_caller_may_see() {
     assert!(!told.contains("lib"), "{told}");
     world.root().delete("/api/v1/role-bindings/ada-viewer").await.is(200);
     // It is looked at once a second, when there is something to tell.
+    let begun = tokio::time::Instant::now();
     for n in 0.. {
-        assert!(n < 1000, "it does not end");
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not end");
         let version = with(package("shop-b"), "version", json!(n.to_string()));
         world.root().put("/api/v1/packages/shop-b", version).await.is(200);
         if !read_until("MODIFIED").await.1 {
