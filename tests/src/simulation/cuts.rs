@@ -140,9 +140,11 @@ fn put_package(image: &str, inline: Option<&[&str]>) -> Wish {
     let inline = inline.map(|targets| {
         json!({ "key": "inline", "package_name": "p", "class_key": "Cart", "target_envs": targets })
     });
+    // What was published under a version stays what it was.
+    let version = format!("1.{}.0", image.rsplit(':').next().unwrap_or_default());
     Wish::PutPackage(document(json!({
         "name": "p",
-        "version": "1.0.0",
+        "version": version,
         "classes": [{
             "key": "Cart",
             "function_bindings": [{ "name": "add", "function_key": "add" }],

@@ -82,6 +82,10 @@ impl Plan {
             acts.push((0, Control::Fault(fault, HOURS)));
         }
         acts.sort_by_key(|(at, _)| *at);
+        users::number_versions(acts.iter_mut().filter_map(|(_, what)| match what {
+            Control::Ask(wish) => Some(wish),
+            _ => None,
+        }));
         let acts = acts.into_iter().enumerate();
         let acts = acts.map(|(number, (at, what))| Act { number, at, what }).collect();
         let end = if is_long { HOURS } else { length };

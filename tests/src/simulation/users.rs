@@ -1,7 +1,7 @@
 //! Users: they create, change, delete and re-create at random, through the production write path of
 //! some replica, and hear what became of it, or do not.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use oprc_models::{
     deployment::OClassDeployment,
@@ -78,7 +78,6 @@ fn draw_package(dice: &mut Dice, clusters: &[ClusterName]) -> OPackage {
     let number = dice.index(N_PACKAGES);
     let mut package: OPackage = document(json!({
         "name": format!("p{number}"),
-        "version": "1.0.0",
         "classes": [{
             "key": "Cart",
             "function_bindings": [{ "name": "add", "function_key": "add" }],
@@ -117,6 +116,28 @@ pub(crate) fn draw(dice: &mut Dice, clusters: &[ClusterName]) -> Wish {
                 if dice.chance(0.5) { Dependants::Cascade } else { Dependants::Refuse };
             Wish::DeletePackage(package, dependants)
         }
+    }
+}
+
+/// Gives each package that is asked for, in this order, a version of its own, above all before it:
+/// what was published under a version stays what it was. One that says what the package said last
+/// keeps its version, and `p1` has none at all.
+pub(crate) fn number_versions<'a>(wishes: impl Iterator<Item = &'a mut Wish>) {
+    let mut said = BTreeMap::new();
+    let mut n_versions = 0;
+    for wish in wishes {
+        let Wish::PutPackage(package) = wish else { continue };
+        if package.name.as_str() == "p1" {
+            continue;
+        }
+        let OPackage { classes, functions, dependencies, .. } = &**package;
+        let content = json!([classes, functions, dependencies]);
+        let last = said.entry(package.name.clone()).or_insert((Value::Null, 0));
+        if last.0 != content {
+            n_versions += 1;
+            *last = (content, n_versions);
+        }
+        package.version = Some(format!("1.{}.0", last.1));
     }
 }
 
@@ -160,7 +181,8 @@ impl fmt::Display for Wish {
                     .first()
                     .and_then(|function| function.provision_config.container_image.as_deref());
                 let inline: Vec<_> = package.deployments.iter().map(|it| &it.target_envs).collect();
-                write!(f, "put package {} of {image:?} inline {inline:?}", package.name)
+                let version = package.version.as_deref().unwrap_or("-");
+                write!(f, "put package {} {version} of {image:?} inline {inline:?}", package.name)
             }
             Self::PutDeployment(it, verb) => write!(
                 f,
