@@ -8,15 +8,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use oprc_cp_storage::{
-    Check, MAX_TXN_BYTES, MAX_TXN_OPS, Op, Precondition, Txn, Write, keys::Key, limits::txn_bytes,
-};
+use oprc_cp_storage::{Check, Op, Precondition, Txn, Write, keys::Key};
 use oprc_models::{deployment::OClassDeployment, meta::Stored, package::OPackage};
 
 use super::{
     Error,
     decision::{Decision, Principal},
-    draft::Draft,
+    draft::{self, Draft},
     view::View,
 };
 
@@ -94,13 +92,18 @@ pub(super) fn of(decisions: &[Decision<'_>], view: &View<'_>) -> Vec<Archived> {
     drafts.filter_map(archived).collect()
 }
 
-/// Adds to `txn` the writes that archive, where it holds them; else answers transactions that are
-/// to land before it.
-pub(super) fn join(txn: &mut Txn, archived: &[Archived]) -> Result<Vec<Txn>, Error> {
+/// Adds to `txn` the writes that archive, where it holds them; else answers transactions, of at most
+/// `max_ops` each, that are to land before it.
+pub(super) fn join(
+    txn: &mut Txn,
+    archived: &[Archived],
+    max_ops: usize,
+) -> Result<Vec<Txn>, Error> {
+    let holds = |txn: &Txn| draft::fits(txn, max_ops).is_ok();
     let writes = archived.iter().map(Archived::write).collect::<Result<Vec<_>, _>>()?;
     let n_writes = txn.writes.len();
     txn.writes.extend(writes);
-    if holds(txn) {
+    if holds(&*txn) {
         return Ok(Vec::new());
     }
     let writes = txn.writes.split_off(n_writes);
@@ -117,8 +120,4 @@ pub(super) fn join(txn: &mut Txn, archived: &[Archived]) -> Result<Vec<Txn>, Err
         early.push(last);
     }
     Ok(early)
-}
-
-fn holds(txn: &Txn) -> bool {
-    txn.writes.len() + txn.checks.len() <= MAX_TXN_OPS && txn_bytes(txn) <= MAX_TXN_BYTES
 }

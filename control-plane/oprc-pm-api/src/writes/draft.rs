@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use oprc_cp_storage::{
-    MAX_TXN_BYTES, MAX_TXN_OPS, Op, Precondition, Revision, Txn, Write, keys::Key,
-    limits::txn_bytes,
+    MAX_TXN_BYTES, Op, Precondition, Revision, Txn, Write, keys::Key, limits::txn_bytes,
 };
 use oprc_models::{
     cluster::ClusterSpec,
@@ -99,11 +98,11 @@ pub(super) fn removal(key: &Key, revision: Revision) -> Write {
     Write { key: key.to_string(), precondition: Precondition::At(revision), op: Op::Delete }
 }
 
-/// Refuses what one transaction does not hold, before the store does.
-pub(super) fn fits(txn: &Txn) -> Result<(), Error> {
+/// Refuses what one transaction of at most `max_ops` does not hold, before the store does.
+pub(super) fn fits(txn: &Txn, max_ops: usize) -> Result<(), Error> {
     let n_ops = txn.writes.len() + txn.checks.len();
-    if n_ops > MAX_TXN_OPS {
-        return Err(Error::TooLarge { given: n_ops, max: MAX_TXN_OPS, unit: "documents" });
+    if n_ops > max_ops {
+        return Err(Error::TooLarge { given: n_ops, max: max_ops, unit: "documents" });
     }
     let n_bytes = txn_bytes(txn);
     if n_bytes > MAX_TXN_BYTES {

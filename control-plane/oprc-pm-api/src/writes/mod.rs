@@ -38,7 +38,7 @@ use std::{
 use bytes::Bytes;
 use oprc_controller_runtime::cache::{Cache, Freshness};
 use oprc_cp_storage::{
-    Check, Error as StoreError, Precondition, Revision, SharedStore, Txn, keys::Key,
+    Check, Error as StoreError, MAX_TXN_OPS, Precondition, Revision, SharedStore, Txn, keys::Key,
 };
 use oprc_models::{
     deployment::OClassDeployment,
@@ -89,6 +89,7 @@ pub struct Writes {
     new_uid: NewUid,
     turns: Arc<[tokio::sync::Mutex<()>]>,
     max_revisions: usize,
+    max_txn_ops: usize,
 }
 
 /// A write that was accepted, and may have changed nothing.
@@ -121,8 +122,8 @@ impl Writes {
         new_uid: NewUid,
     ) -> Self {
         let turns = (0..N_TURNS).map(|_| tokio::sync::Mutex::new(())).collect();
-        let max_revisions = DEFAULT_MAX_REVISIONS;
-        Self { store, cache, freshness, now, new_uid, turns, max_revisions }
+        let (max_revisions, max_txn_ops) = (DEFAULT_MAX_REVISIONS, MAX_TXN_OPS);
+        Self { store, cache, freshness, now, new_uid, turns, max_revisions, max_txn_ops }
     }
 
     /// Archives what is replaced, unless `max_revisions` is 0. How many are kept is up to the
@@ -130,6 +131,14 @@ impl Writes {
     #[must_use]
     pub fn keeping(self, max_revisions: usize) -> Self {
         Self { max_revisions, ..self }
+    }
+
+    /// Takes a push of many documents for too much for one transaction where it has more than
+    /// `max_txn_ops` writes and checks: less than the store takes, so that a small push goes the way
+    /// of a large one. Not below 3.
+    #[must_use]
+    pub fn in_transactions_of(self, max_txn_ops: usize) -> Self {
+        Self { max_txn_ops: max_txn_ops.clamp(3, MAX_TXN_OPS), ..self }
     }
 
     /// Creates or replaces a package and the deployments that it declares.
@@ -318,7 +327,7 @@ impl Writes {
                 }
             };
             let (mut txn, texts) = transaction(&decisions)?;
-            let early = archive::join(&mut txn, &archived)?;
+            let early = archive::join(&mut txn, &archived, self.max_txn_ops)?;
             let (early, txn) = stored_at.of_all(early, txn);
             match self.land(early, txn).await {
                 Ok(revision) => return Ok(written(decisions, texts, revision)),
@@ -388,7 +397,7 @@ fn transaction(decisions: &[Decision<'_>]) -> Result<(Txn, Vec<Bytes>), Error> {
     // Several decisions may rest on one package.
     let mut checked = BTreeSet::new();
     txn.checks.retain(|check| checked.insert(check.key.clone()));
-    draft::fits(&txn)?;
+    draft::fits(&txn, MAX_TXN_OPS)?;
     Ok((txn, texts))
 }
 

@@ -228,15 +228,15 @@ impl Writes {
         let prepared = Prepared::new(plan)?;
         let mut txn = Txn { checks: Vec::new(), writes: prepared.plain_writes() };
         txn.writes.extend(plan.bundle_write()?);
-        let early = archive::join(&mut txn, &plan.archived)?;
+        let early = archive::join(&mut txn, &plan.archived, self.max_txn_ops)?;
         let (early, mut txn) = plan.stored_at.of_all(early, txn);
         for txn in early {
             self.land_one(txn).await?;
         }
-        if draft::fits(&txn).is_err() {
+        if draft::fits(&txn, self.max_txn_ops).is_err() {
             return self.stage(plan, &prepared).await;
         }
-        fill_with_checks(&mut txn, plan);
+        fill_with_checks(&mut txn, plan, self.max_txn_ops);
         self.land_one(txn).await
     }
 
@@ -274,10 +274,10 @@ impl Writes {
 
 /// What was looked at and not written must still be so: as much of it as one transaction holds. The
 /// plan was made on a fresh view, so what is left out was so a moment before.
-fn fill_with_checks(txn: &mut Txn, plan: &Plan<'_>) {
+fn fill_with_checks(txn: &mut Txn, plan: &Plan<'_>, max_ops: usize) {
     for check in plan.checks() {
         txn.checks.push(check);
-        if draft::fits(txn).is_err() {
+        if draft::fits(txn, max_ops).is_err() {
             txn.checks.pop();
             break;
         }

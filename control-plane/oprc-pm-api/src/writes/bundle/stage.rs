@@ -142,19 +142,20 @@ impl Writes {
         let is_undecided =
             Check { key: staging.key.clone(), precondition: Precondition::At(staging.revision) };
         let batch = || Txn { checks: vec![is_undecided.clone()], writes: Vec::new() };
+        let fits = |txn: &Txn| draft::fits(txn, self.max_txn_ops);
         let mut txn = batch();
         for (key, (precondition, value)) in &prepared.documents {
             let write = self.intent(staging, key, *precondition, value, &plan.stored_at)?;
             txn.writes.push(write);
-            if draft::fits(&txn).is_err() {
+            if fits(&txn).is_err() {
                 let last = txn.writes.pop();
                 if txn.writes.is_empty() {
                     txn.writes.extend(last);
-                    return Err(draft::fits(&txn).err().map_or(Unlanded::Conflict, Unlanded::from));
+                    return Err(fits(&txn).err().map_or(Unlanded::Conflict, Unlanded::from));
                 }
                 self.land_batch(staging, std::mem::replace(&mut txn, batch())).await?;
                 txn.writes.extend(last);
-                draft::fits(&txn)?;
+                fits(&txn)?;
             }
         }
         if !txn.writes.is_empty() {
@@ -256,7 +257,7 @@ impl Writes {
             writes: vec![Write { key: staging.key.clone(), precondition, op: Op::Put(value) }],
         };
         txn.writes.extend(plan.bundle_write()?);
-        fill_with_checks(&mut txn, plan);
+        fill_with_checks(&mut txn, plan, self.max_txn_ops);
         let mut n_tries = 0;
         let mut may_be_done = false;
         loop {
@@ -322,11 +323,11 @@ impl Writes {
 
     /// Takes the intents of a decided push out of its documents; answers whether none is left.
     async fn settle_documents(&self, push: &PushId) -> bool {
-        let mut n_failed = 0;
+        let (mut n_failed, batch) = (0, MAX_BATCH.min(self.max_txn_ops));
         loop {
             let (fate, writes) = {
                 let state = self.cache.read();
-                (state.fate(push), state.settling(push, MAX_BATCH, MAX_SETTLED_BYTES))
+                (state.fate(push), state.settling(push, batch, MAX_SETTLED_BYTES))
             };
             if writes.is_empty() {
                 return fate != Fate::Pending;
