@@ -8,10 +8,8 @@ use oprc_cp_storage::{
 };
 use oprc_models::{
     cluster::{ClusterStatus, features},
-    deployment::OClassDeployment,
-    meta::Stored,
+    meta::{Meta, Stored},
     names::{ClusterName, DeploymentKey, UnitId},
-    package::OPackage,
     record::{DeploymentRecord, RunCondition, StoredRecord},
     status::{DeploymentStatus, PackageStatus},
     unit::{DeploymentUnit, Desired, StoredUnit},
@@ -19,6 +17,8 @@ use oprc_models::{
 use serde::de::DeserializeOwned;
 
 use super::{
+    documents::{Documents, digest},
+    pauses::Paused,
     replica::{LEADER_KEY, OWNER},
     world::{World, note},
 };
@@ -63,7 +63,10 @@ pub(crate) struct Checker {
     pub(crate) n_writes: u64,
     /// Writes that users were told of: the key, its generation and uid at a revision.
     pub(crate) n_acknowledged: u64,
-    versions: BTreeMap<(String, u64), (String, u64)>,
+    /// What documents were.
+    pub(crate) documents: Documents,
+    /// Units that are marked as paused.
+    pub(crate) paused: Paused,
 }
 
 fn decode<T: DeserializeOwned>(item: Option<&Item>) -> Option<T> {
@@ -98,7 +101,7 @@ impl Checker {
     /// A user was told that a document is stored.
     pub(crate) fn acknowledged(&mut self, key: &str, uid: &str, generation: u64, revision: u64) {
         self.n_acknowledged += 1;
-        if self.versions.get(&(key.to_owned(), revision)) != Some(&(uid.to_owned(), generation)) {
+        if !self.documents.became(key, revision, uid, generation) {
             self.violated(format!(
                 "nothing accepted is forgotten: {key} generation {generation} of {uid} was \
                  acknowledged at {revision}, and the store has no such write"
@@ -114,15 +117,25 @@ impl World {
             && self.crms.get(cluster).is_some_and(|crm| crm.has(features::GENERATIONS))
     }
 
-    fn violated(&mut self, what: String) {
+    pub(crate) fn violated(&mut self, what: String) {
         note!(self, "VIOLATED {what}");
         self.checker.violated(what);
     }
 
     /// Checks a transaction that has landed.
     pub(crate) fn check_commit(&mut self, by: Option<usize>, commit: &Commit) {
+        let documents = self.note_documents(commit);
         if self.is_overwriting {
             return;
+        }
+        for (key, before, after) in documents {
+            let is_gone = before.is_some() && after.is_none();
+            self.check_spec(&key.to_string(), &(before.map(|it| it.meta), after.map(|it| it.meta)));
+            if let Key::Deployment(name) = &key
+                && is_gone
+            {
+                self.check_removed(name);
+            }
         }
         let mut is_ours = false;
         for change in &commit.changes {
@@ -135,28 +148,16 @@ impl World {
                 continue;
             };
             let (before, after) = (change.before.as_ref(), change.after.as_ref());
-            self.check_fenced(by, &key);
+            let has_expired = after.is_none() && matches!(key, Key::Events(_));
+            if !has_expired {
+                self.check_fenced(by, &key);
+            }
             match &key {
                 Key::Leader(_) => {
                     self.checker.disturbed_at = self.now;
                     let what = if after.is_some() { "leads from" } else { "leads no more at" };
                     note!(self, "{by:?} {what} {}", commit.revision);
                     continue;
-                }
-                Key::Deployment(name) => {
-                    let new: Option<Stored<OClassDeployment>> = decode(after);
-                    let old: Option<Stored<OClassDeployment>> = decode(before);
-                    let metas = (old.map(|it| it.meta), new.map(|it| it.meta));
-                    self.check_spec(&change.key, commit.revision.0, &metas);
-                    if after.is_none() {
-                        self.check_removed(name);
-                    }
-                }
-                Key::Package(_) => {
-                    let new: Option<Stored<OPackage>> = decode(after);
-                    let old: Option<Stored<OPackage>> = decode(before);
-                    let metas = (old.map(|it| it.meta), new.map(|it| it.meta));
-                    self.check_spec(&change.key, commit.revision.0, &metas);
                 }
                 Key::Unit(cluster, deployment) => {
                     self.check_unit(cluster, deployment, decode(before), decode(after));
@@ -187,12 +188,16 @@ impl World {
                 Key::PackageRevision(..) | Key::DeploymentRevision(..) => {
                     self.check_archived(&key, after);
                 }
-                Key::Cluster(_)
+                // An event goes with its lease, however quiet it is.
+                Key::Events(_) if after.is_none() => continue,
+                Key::Events(_) => self.check_events(&change.key, decode(after)),
+                Key::Package(_)
+                | Key::Deployment(_)
+                | Key::Cluster(_)
                 | Key::Record(..)
                 | Key::Bundle(_)
                 | Key::Push(_)
-                | Key::RoleBinding(_)
-                | Key::Events(_) => (),
+                | Key::RoleBinding(_) => (),
             }
             is_ours = true;
         }
@@ -210,6 +215,7 @@ impl World {
                 | Key::DeploymentStatus(_)
                 | Key::PackageStatus(_)
                 | Key::ClusterStatus(_)
+                | Key::Events(_)
         );
         let leader = self.leader();
         if is_controllers && by != leader {
@@ -228,9 +234,8 @@ impl World {
         };
         let Some(archived) = decode::<Stored<serde_json::Value>>(after) else { return };
         let meta = archived.meta;
-        let is_known = self.checker.versions.iter().any(|((of, _), version)| {
-            *of == live.to_string() && *version == (meta.uid.clone(), meta.generation)
-        });
+        let (live, spec) = (live.to_string(), digest(&archived.spec));
+        let is_known = self.checker.documents.was(&live, &meta.uid, meta.generation, spec);
         if meta.generation != generation || !is_known {
             self.violated(format!("archived: {key} holds {meta:?}, which {live} never was"));
         }
@@ -249,8 +254,7 @@ impl World {
             Key::PackageStatus(name) => Key::Package(name.clone()),
             _ => return None,
         };
-        let stored: Stored<serde_json::Value> = decode(self.store.mvcc.get(&spec.to_string()))?;
-        Some(stored.meta.generation)
+        Some(self.shown(&spec.to_string())?.meta.generation)
     }
 
     /// What is said of one incarnation never speaks of an older generation than before.
@@ -271,16 +275,7 @@ impl World {
     }
 
     /// A spec goes only after its deletion was asked for, and its generation only grows.
-    fn check_spec(
-        &mut self,
-        key: &str,
-        revision: u64,
-        (before, after): &(Option<oprc_models::meta::Meta>, Option<oprc_models::meta::Meta>),
-    ) {
-        if let Some(after) = after {
-            let version = (after.uid.clone(), after.generation);
-            self.checker.versions.insert((key.to_owned(), revision), version);
-        }
+    fn check_spec(&mut self, key: &str, (before, after): &(Option<Meta>, Option<Meta>)) {
         match (before, after) {
             (Some(before), None) if !before.is_deleting() => {
                 self.violated(format!(
@@ -344,6 +339,7 @@ impl World {
         before: Option<StoredUnit>,
         after: Option<StoredUnit>,
     ) {
+        self.note_pause(cluster, before.as_ref(), after.as_ref());
         if let Some(after) = &after {
             let planned = self.checker.planned.entry(deployment.clone()).or_default();
             planned.insert((cluster.clone(), after.unit.id.clone()));

@@ -10,6 +10,7 @@ use oprc_models::{
     meta::Stored,
     names::{ClusterName, UnitId},
     package::OPackage,
+    push::PushRecord,
     record::{DeploymentRecord, RunCondition, StoredRecord},
     status::{DeploymentStatus, PackageStatus},
     unit::{Desired, StoredUnit},
@@ -64,6 +65,11 @@ impl World {
         self.compare_revisions(&stock, &mut found);
         self.compare_deployments(&stock, &mut found);
         stock.compare_left_overs(&mut found);
+        for (key, push) in self.intents() {
+            found.push(format!("{key} has an intent of {push}"));
+        }
+        let pushes: BTreeMap<String, PushRecord> = self.stored("pushes/");
+        found.extend(pushes.keys().map(|push| format!("push {push} is not done with")));
         stock.compare_packages(&mut found);
         found
     }
@@ -82,7 +88,8 @@ impl World {
                 .collect();
             let ours: BTreeMap<&UnitId, &DeploymentRecord> =
                 crm.held.records.iter().filter(|(_, record)| record.owner == OWNER).collect();
-            for (id, unit) in &units {
+            // What is paused is left alone, whatever its cluster holds of it.
+            for (id, unit) in units.iter().filter(|(_, unit)| !unit.paused) {
                 match ours.get(id) {
                     None => found.push(format!("{cluster} does not hold {id}")),
                     Some(record) => {
@@ -127,7 +134,11 @@ impl World {
     }
 
     /// Of what is there, no more revisions are kept than there are to be; of what is gone, none.
+    /// What a watch has lost of them no second look finds.
     fn compare_revisions(&self, stock: &Stock, found: &mut Vec<String>) {
+        if self.checker.is_blind {
+            return;
+        }
         let archived: BTreeMap<String, serde_json::Value> = self.stored("package-revisions/");
         let packages = archived.into_keys().map(|key| format!("packages/{key}"));
         let archived: BTreeMap<String, serde_json::Value> = self.stored("deployment-revisions/");
@@ -185,6 +196,7 @@ impl World {
                 found.push(format!("{name} is still being deleted"));
                 continue;
             }
+            let is_paused = spec.meta.paused_at.is_some();
             let wanted = self.wanted(stock, spec);
             let suffix = format!("/{name}");
             let units: Vec<&StoredUnit> = stock
@@ -193,7 +205,12 @@ impl World {
                 .filter(|(key, _)| key.ends_with(&suffix))
                 .map(|(_, unit)| unit)
                 .collect();
-            wanted.compare_units(name, spec, &units, found);
+            if units.iter().any(|unit| unit.paused != is_paused) {
+                found.push(format!("not all units of {name} are marked: paused {is_paused}"));
+            }
+            if !is_paused {
+                wanted.compare_units(name, spec, &units, found);
+            }
             let Some(status) = stock.statuses.get(name) else {
                 found.push(format!("{name} has no status"));
                 continue;
@@ -206,7 +223,10 @@ impl World {
             }
             let is_running = status.condition == RunCondition::Running;
             let is_well = wanted.template.is_some() && !units.is_empty() && !wanted.is_short;
-            if is_well && !is_running {
+            if is_paused != condition::find(&status.conditions, "Paused").is_some() {
+                found.push(format!("the status of {name} does not say: paused {is_paused}"));
+            }
+            if is_well && !is_running && !is_paused {
                 found.push(format!("the status of {name} is {:?}", status.condition));
             }
             if units.is_empty() && is_running {

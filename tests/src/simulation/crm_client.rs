@@ -223,6 +223,7 @@ impl Crm for CrmClient {
         caller: &Caller,
         unit: &DeploymentUnit,
     ) -> Result<DeploymentResponse, CallError> {
+        self.link.world.lock().check_sent(&self.cluster, &unit.id, self.link.now());
         let (caller, unit) = (caller.clone(), unit.clone());
         let apply = move |world: &mut World, cluster: &ClusterName| {
             world.crm_apply(cluster, &caller.owner, caller.term, &unit)
@@ -236,6 +237,7 @@ impl Crm for CrmClient {
         id: &UnitId,
         generation: u64,
     ) -> Result<Deleted, CallError> {
+        self.link.world.lock().check_sent(&self.cluster, id, self.link.now());
         let (caller, id) = (caller.clone(), id.clone());
         let delete = move |world: &mut World, cluster: &ClusterName| {
             world.crm_delete(cluster, &caller.owner, caller.term, &id, generation)

@@ -168,7 +168,8 @@ impl Story {
         let all = vec![features::WATCH, features::GENERATIONS, features::TERMS];
         let clusters = ["c0", "c1"].map(|cluster| (name(cluster), all.clone())).to_vec();
         let (n_replicas, stride, acts, end) = (2, 10, Vec::new(), 0);
-        let plan = Plan { seed, clusters, n_replicas, stride, acts, end };
+        let (max_txn_ops, has_events) = (None, false);
+        let plan = Plan { seed, clusters, n_replicas, stride, acts, end, max_txn_ops, has_events };
         let mut told = None;
         let report = super::run::direct(&plan, options, |driver| {
             driver.world.lock().effects.cut = cut;
@@ -210,7 +211,7 @@ impl Told {
 
 impl Driver<'_> {
     /// Has a user ask for `wish` until it is acknowledged, now here and now there.
-    fn insist(&mut self, wish: &Wish) -> bool {
+    pub(super) fn insist(&mut self, wish: &Wish) -> bool {
         for attempt in 0..MAX_TRIES {
             let replica = &self.replicas[attempt % self.replicas.len()];
             if let Some(replica) = replica {

@@ -3,12 +3,28 @@
 
 use std::collections::BTreeMap;
 
-use oprc_cp_storage::{Op, Precondition, Revision, Txn, Write, keys::Key};
+use oprc_cp_storage::{
+    KeyValue, Op, Precondition, Revision, Txn, Write,
+    keys::Key,
+    mvcc::{Mvcc, Options},
+};
+
+use oprc_models::push::{Progress, PushRecord};
 
 use super::world::{World, note};
 
-/// The keys and values of a store, without the election's.
+/// The keys and values of a store, without the election's, and without events, which go with leases
+/// that a snapshot does not hold.
 pub(crate) type Snapshot = BTreeMap<String, Vec<u8>>;
+
+/// What the lease of a push lives, in seconds.
+const PUSH_TTL_SECS: u32 = 15;
+
+/// By how much the store's revision is raised after it went back: above all that it ever was.
+const BUMP: u64 = 1_000_000;
+
+/// A store as it once was: its revision and its keys, without those that a lease holds.
+pub(crate) type Past = (Revision, Vec<KeyValue>);
 
 /// What is not a document of any kind.
 const GARBAGE: &[u8] = b"{\"half a docum";
@@ -19,26 +35,39 @@ const FAMILIES: [&str; 5] = ["packages/", "deployments/", "units/", "records/", 
 impl World {
     fn snapshot(&self) -> Snapshot {
         let Ok(page) = self.store.mvcc.list("", None, 10_000, None) else { return Snapshot::new() };
-        let is_kept = |key: &str| !matches!(key.parse::<Key>(), Ok(Key::Leader(_)));
+        let is_kept =
+            |key: &str| !matches!(key.parse::<Key>(), Ok(Key::Leader(_) | Key::Events(_)));
         let items = page.items.into_iter().filter(|item| is_kept(&item.key));
         items.map(|item| (item.key, item.value.to_vec())).collect()
     }
 
     /// Writes what an operator's hand, or a disk, writes: it asks for no permission.
     fn overwrite(&mut self, values: impl IntoIterator<Item = (String, Option<Vec<u8>>)>) {
-        let writes = values.into_iter().map(|(key, value)| {
+        let mut writes = Vec::new();
+        for (key, value) in values {
             let at = self.store.mvcc.get(&key).map(|item| item.key_value.mod_revision);
             let precondition = at.map_or(Precondition::Absent, Precondition::At);
-            let op = value.map_or(Op::Delete, |value| Op::Put(value.into()));
-            Write { key, precondition, op }
-        });
-        let txn = Txn { checks: Vec::new(), writes: writes.collect() };
+            let op = value.map_or(Op::Delete, |value| self.put(&key, value));
+            writes.push(Write { key, precondition, op });
+        }
+        let txn = Txn { checks: Vec::new(), writes };
         self.is_overwriting = true;
         let done = self.commit(None, |mvcc, pending, now| pending.txn(mvcc, txn, now));
         self.is_overwriting = false;
         if let Err(error) = done {
             note!(self, "store was not overwritten: {error}");
         }
+    }
+
+    /// The write of `value`: of a push that is undecided, under a lease, which etcd restores with it.
+    fn put(&mut self, key: &str, value: Vec<u8>) -> Op {
+        let record: Option<PushRecord> = serde_json::from_slice(&value).ok();
+        let is_undecided = record.is_some_and(|record| record.progress == Progress::Pending);
+        if key.starts_with("pushes/") && is_undecided {
+            let lease = self.grant_lease(PUSH_TTL_SECS);
+            return Op::PutLeased(value.into(), lease);
+        }
+        Op::Put(value.into())
     }
 
     /// Damages one value, so that nobody can read it.
@@ -90,6 +119,71 @@ impl World {
         self.replace_store(kept, "store emptied");
     }
 
+    /// Keeps what the store is now, revisions and all.
+    pub(crate) fn keep_past(&mut self) {
+        self.store.past = Some(self.past());
+    }
+
+    fn past(&self) -> Past {
+        let mvcc = &self.store.mvcc;
+        let keys = mvcc.list("", None, 10_000, None).map(|page| page.items).unwrap_or_default();
+        let is_leased = |key: &str| mvcc.get(key).is_some_and(|item| item.lease.is_some());
+        let kept = keys.into_iter().filter(|item| !is_leased(&item.key));
+        // Damage is healed before anything is restored.
+        let healed = kept.map(|mut item| {
+            if let Some(value) = self.spoilt.get(&item.key) {
+                item.value = value.clone().into();
+            }
+            item
+        });
+        (mvcc.revision(), healed.collect())
+    }
+
+    /// Brings back what was kept, at the revisions that it had: what came after has never been.
+    /// Answers whether there was something to bring back.
+    pub(crate) fn go_back(&mut self) -> bool {
+        let Some((revision, items)) = self.store.past.take() else { return false };
+        self.heal();
+        // Restored with its revision raised in between: it is of a life before that.
+        if self.store.is_bumped || self.store.mvcc.revision() <= revision {
+            return false;
+        }
+        note!(self, "store goes back from {} to {revision}", self.store.mvcc.revision());
+        self.strike("store went back in its revisions");
+        self.become_store(revision, items);
+        self.note_past(revision.0);
+        self.store.is_back = true;
+        true
+    }
+
+    /// Raises the revision of a store that went back, as `--bump-revision --mark-compacted` does: CRMs
+    /// that keep terms take none that is older than those they have seen.
+    pub(crate) fn bump_revision(&mut self) {
+        if !std::mem::take(&mut self.store.is_back) {
+            return;
+        }
+        let (revision, items) = self.past();
+        let bumped = Revision(revision.0 + BUMP);
+        note!(self, "store's revision is raised to {bumped}");
+        self.become_store(bumped, items);
+        self.checker.documents.trust_from(bumped.0);
+        self.store.is_bumped = true;
+    }
+
+    fn become_store(&mut self, revision: Revision, items: Vec<KeyValue>) {
+        let now = self.store.at(self.now);
+        let last_lease = self.store.mvcc.grant_lease(1, now);
+        self.store.mvcc = Mvcc::restore(Options::default(), revision, items);
+        // Another store grants other leases.
+        while self.store.mvcc.grant_lease(1, now).0 <= last_lease.0 {}
+        self.expect_expiry(1);
+        self.store.life += 1;
+        self.checker.forget_the_store();
+        self.checker.disturbed_at = self.now;
+        self.note_pauses_again();
+        self.end_watches();
+    }
+
     fn replace_store(&mut self, backup: Snapshot, what: &'static str) {
         self.heal();
         let now = self.snapshot();
@@ -104,6 +198,7 @@ impl World {
         self.strike(what);
         self.overwrite(values);
         self.checker.forget_the_store();
+        self.note_pauses_again();
         self.store.mvcc.compact(Revision(self.store.mvcc.revision().0));
         self.end_watches();
     }

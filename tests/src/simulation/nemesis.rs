@@ -89,6 +89,8 @@ pub(crate) enum Fault {
     CrmCallsLate(ClusterName),
     CrmListsNothing(ClusterName),
     CrmDeletesSlowly(ClusterName),
+    StoreWentBack,
+    StoreGoesBack,
 }
 
 impl fmt::Display for Control {
@@ -102,7 +104,7 @@ impl fmt::Display for Control {
 }
 
 /// How many kinds [`Fault::draw`] chooses from.
-pub(crate) const KINDS: usize = 50;
+pub(crate) const KINDS: usize = 51;
 
 /// The kind after which caches may be wrong until their second look: it blinds the checker, so it
 /// is drawn more rarely.
@@ -167,7 +169,8 @@ impl Fault {
             BLINDING => Self::WatchLoses,
             47 => Self::CrmCallsLate(cluster),
             48 => Self::CrmListsNothing(cluster),
-            _ => Self::CrmDeletesSlowly(cluster),
+            49 => Self::CrmDeletesSlowly(cluster),
+            _ => Self::StoreWentBack,
         }
     }
 }
@@ -211,6 +214,18 @@ impl World {
             Fault::CompactionWhole => {
                 self.compact_store(0);
                 self.break_watches();
+            }
+            // What is so now is brought back then, as an operator has to: with all replicas stopped.
+            Fault::StoreWentBack => {
+                self.keep_past();
+                let back = Control::Fault(Fault::StoreGoesBack, 0);
+                self.schedule(now + millis, Event::Control(back));
+            }
+            Fault::StoreGoesBack => {
+                let n_killed = if self.go_back() { self.lives.len() } else { 0 };
+                for replica in 0..n_killed {
+                    control(self, Control::Crash(replica));
+                }
             }
             Fault::MemberLags(replica) => self.weather.frozen = Some((replica, now + millis)),
             Fault::WatchBroken => self.break_watches(),
@@ -386,6 +401,8 @@ impl World {
         self.weather = Weather::default();
         self.crash_on_effect = 0.0;
         self.heal();
+        self.store.past = None;
+        self.bump_revision();
         for crm in self.crms.values_mut() {
             crm.mood = Mood::default();
         }

@@ -17,6 +17,9 @@ use super::{
 /// What an outage of hours lasts, in milliseconds.
 const HOURS: u64 = 2 * 3_600_000;
 
+/// So many kinds of fault there were when users did not push bundles, pause and roll back yet.
+const KINDS_WITHOUT_OPERATIONS: usize = 50;
+
 /// One story, from its seed.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -30,6 +33,10 @@ pub struct Plan {
     pub(crate) acts: Vec<Act>,
     /// When users and faults stop.
     pub(crate) end: u64,
+    /// The most writes and checks of one transaction of the API; none: as many as in production.
+    pub(crate) max_txn_ops: Option<usize>,
+    /// Whether controllers tell of events.
+    pub(crate) has_events: bool,
 }
 
 /// Something that a user or the nemesis does.
@@ -81,6 +88,15 @@ impl Plan {
             let fault = Fault::draw(kind, &mut dice, &names, n_replicas);
             acts.push((0, Control::Fault(fault, HOURS)));
         }
+        let (mut max_txn_ops, mut has_events) = (None, false);
+        if n_kinds > KINDS_WITHOUT_OPERATIONS {
+            for _ in 0..dice.within(0..=20) {
+                let at = dice.within(500..=length);
+                acts.push((at, Control::Ask(users::draw_operation(&mut dice, &names))));
+            }
+            max_txn_ops = dice.pick(&[None, None, Some(3), Some(4), Some(6)]);
+            has_events = dice.chance(0.3);
+        }
         acts.sort_by_key(|(at, _)| *at);
         users::number_versions(acts.iter_mut().filter_map(|(_, what)| match what {
             Control::Ask(wish) => Some(wish),
@@ -89,7 +105,7 @@ impl Plan {
         let acts = acts.into_iter().enumerate();
         let acts = acts.map(|(number, (at, what))| Act { number, at, what }).collect();
         let end = if is_long { HOURS } else { length };
-        Self { seed, clusters, n_replicas, stride, acts, end }
+        Self { seed, clusters, n_replicas, stride, acts, end, max_txn_ops, has_events }
     }
 
     /// The numbers of what is done in it.
@@ -127,6 +143,12 @@ impl fmt::Display for Plan {
             writeln!(f, "cluster {name} has {features:?}")?;
         }
         writeln!(f, "replicas: {}; stride {} ms", self.n_replicas, self.stride)?;
+        if let Some(max) = self.max_txn_ops {
+            writeln!(f, "transactions of the API have {max} writes and checks at most")?;
+        }
+        if self.has_events {
+            writeln!(f, "controllers tell of events")?;
+        }
         for Act { number, at, what } in &self.acts {
             writeln!(f, "{:>6}.{:03} s  #{number:<3} {what}", at / 1000, at % 1000)?;
         }

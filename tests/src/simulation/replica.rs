@@ -175,8 +175,17 @@ fn wire(
     let now = Arc::new(move || wall(clock.now() + skew.load(Ordering::Relaxed)));
     let world = Arc::clone(&link.world);
     let new_uid = Arc::new(move || world.lock().new_uid());
+    let (max_txn_ops, has_events) = {
+        let world = link.world.lock();
+        (world.max_txn_ops, world.has_events)
+    };
     let writes =
         Writes::new(Arc::clone(&store), Arc::clone(&cache), freshness, now.clone(), new_uid);
+    let writes = match max_txn_ops {
+        Some(max) => writes.in_transactions_of(max),
+        None => writes,
+    };
+    let recorder = if has_events { Recorder::new(now.clone()) } else { Recorder::off() };
 
     let of_api = Arc::clone(&cache);
     let of_crms = link.clone();
@@ -203,7 +212,7 @@ fn wire(
             let ended = term.ended().clone();
             let context = Context {
                 history_limit: HISTORY_LIMIT,
-                recorder: Recorder::off(),
+                recorder: recorder.clone(),
                 store: Arc::clone(&store),
                 cache: Arc::clone(&cache),
                 now: now.clone(),

@@ -12,6 +12,7 @@ use oprc_models::{
     cluster::ClusterSpec,
     meta::{Meta, Stored},
 };
+use oprc_pm_api::writes::Ask;
 use parking_lot::Mutex;
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
     nemesis::Control,
     plan::Plan,
     replica::Replica,
-    users,
+    users::{self, Wish},
     world::{Event, SharedWorld, World, note, wall},
 };
 
@@ -158,7 +159,9 @@ impl<'a> Driver<'a> {
     fn new(plan: &'a Plan, options: Options) -> Self {
         // Not the plan's own dice, and yet decided by its seed.
         let seed = !plan.seed;
-        let world = Arc::new(Mutex::new(World::new(seed, options.is_printed)));
+        let mut world = World::new(seed, options.is_printed);
+        (world.max_txn_ops, world.has_events) = (plan.max_txn_ops, plan.has_events);
+        let world = Arc::new(Mutex::new(world));
         Self { plan, world, options, replicas: Vec::new(), n_lives: 0, lead: plan.stride }
     }
 
@@ -169,10 +172,17 @@ impl<'a> Driver<'a> {
         self.advance(self.plan.end);
         self.mend();
         let is_blind = self.world.lock().checker.is_blind;
-        if !self.converge(if is_blind { SECOND_LOOK } else { SETTLE }) {
+        if !self.converge(if is_blind { SECOND_LOOK } else { SETTLE }) || !self.resume_all() {
             return;
         }
         self.keep_still();
+    }
+
+    /// Has what is paused go on, and waits until it is as it should be.
+    fn resume_all(&mut self) -> bool {
+        let paused = self.world.lock().paused_deployments();
+        let mut wishes = paused.iter().map(|key| Wish::Ask(key.clone(), Ask::Resume));
+        paused.is_empty() || wishes.all(|wish| self.insist(&wish)) && self.converge(SETTLE)
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -340,6 +350,12 @@ impl<'a> Driver<'a> {
                 None => return,
             }
             let mut world = self.world.lock();
+            let is_moving = std::mem::take(&mut world.checker.documents.is_moving);
+            if is_moving || world.now / 1000 != second {
+                for replica in self.replicas.iter().flatten() {
+                    world.check_reads(replica);
+                }
+            }
             if world.now / 1000 != second {
                 (second, n_before) = (world.now / 1000, world.n_messages);
                 if second % 10 == 0 {

@@ -11,7 +11,7 @@ use oprc_cp_storage::{
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    damage::Snapshot,
+    damage::{Past, Snapshot},
     world::{Answer, Link, World, note},
 };
 
@@ -44,16 +44,34 @@ pub(crate) struct StoreServer {
     n_watchers: u64,
     /// The snapshot that was kept.
     pub(crate) backup: Option<Snapshot>,
+    /// What it is to go back to.
+    pub(crate) past: Option<Past>,
+    /// Whether it has gone back, and its revision is lower than it was.
+    pub(crate) is_back: bool,
+    /// Whether its revision was raised.
+    pub(crate) is_bumped: bool,
+    /// Grows when it becomes another store: what was sent to the one before does not arrive.
+    pub(crate) life: u64,
 }
 
 impl StoreServer {
     pub(crate) fn new() -> Self {
         let mvcc = Mvcc::new(Options::default());
         let watchers = BTreeMap::new();
-        Self { mvcc, epoch: Instant::now(), watchers, n_watchers: 0, backup: None }
+        Self {
+            mvcc,
+            epoch: Instant::now(),
+            watchers,
+            n_watchers: 0,
+            backup: None,
+            past: None,
+            is_back: false,
+            is_bumped: false,
+            life: 0,
+        }
     }
 
-    fn at(&self, now: u64) -> Instant {
+    pub(super) fn at(&self, now: u64) -> Instant {
         self.epoch + Duration::from_millis(now)
     }
 }
@@ -63,7 +81,9 @@ impl World {
     fn expire_leases(&mut self) {
         let now = self.store.at(self.now);
         if self.store.mvcc.next_expiry().is_some_and(|expiry| expiry <= now) {
-            self.commit(None, |_, _, _| ());
+            let mut pending = Pending::default();
+            pending.expire(&self.store.mvcc, now);
+            self.publish(None, pending);
         }
     }
 
@@ -73,10 +93,16 @@ impl World {
         by: Option<usize>,
         decide: impl FnOnce(&Mvcc, &mut Pending, Instant) -> T,
     ) -> T {
+        self.expire_leases();
         let now = self.store.at(self.now);
         let mut pending = Pending::default();
-        pending.expire(&self.store.mvcc, now);
         let answer = decide(&self.store.mvcc, &mut pending, now);
+        self.publish(by, pending);
+        answer
+    }
+
+    /// Publishes what was decided.
+    fn publish(&mut self, by: Option<usize>, pending: Pending) {
         let commits = pending.commits().to_vec();
         self.store.mvcc.publish(pending);
         for commit in &commits {
@@ -88,7 +114,6 @@ impl World {
                 self.ring(id);
             }
         }
-        answer
     }
 
     /// Has the watch look at what is new, in a while.
@@ -275,6 +300,7 @@ impl StoreClient {
         act: impl FnOnce(&mut World) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let replica = self.link.replica;
+        let life = self.link.world.lock().store.life;
         let latency = |world: &mut World| {
             let share = world.weather.store_late_writes;
             if kind == Kind::Write && world.dice.chance(share) {
@@ -285,6 +311,9 @@ impl StoreClient {
         };
         let at_server = move |world: &mut World, answer: Answer<Result<T, Error>>| {
             let refuses = world.weather.store_refuses;
+            if world.store.life != life {
+                return;
+            }
             if world.is_store_cut(replica) {
                 world.strike("store out of reach");
                 // Half of the time somebody says so.
@@ -405,12 +434,7 @@ impl Store for StoreClient {
     }
 
     async fn grant_lease(&self, ttl_secs: u32) -> Result<LeaseId, Error> {
-        let grant = move |world: &mut World| {
-            let now = world.store.at(world.now);
-            let lease = world.store.mvcc.grant_lease(ttl_secs, now);
-            world.expect_expiry(ttl_secs);
-            Ok(lease)
-        };
+        let grant = move |world: &mut World| Ok(world.grant_lease(ttl_secs));
         self.call(Kind::Lease, grant).await
     }
 
@@ -442,8 +466,15 @@ impl Store for StoreClient {
 }
 
 impl World {
+    pub(super) fn grant_lease(&mut self, ttl_secs: u32) -> LeaseId {
+        let now = self.store.at(self.now);
+        let lease = self.store.mvcc.grant_lease(ttl_secs, now);
+        self.expect_expiry(ttl_secs);
+        lease
+    }
+
     /// Looks at leases when one that was renewed now would run out.
-    fn expect_expiry(&mut self, ttl_secs: u32) {
+    pub(super) fn expect_expiry(&mut self, ttl_secs: u32) {
         self.deliver(u64::from(ttl_secs) * 1000 + 1, Self::expire_leases);
     }
 }

@@ -107,6 +107,10 @@ pub(crate) struct World {
     pub(crate) spoilt: BTreeMap<String, Vec<u8>>,
     /// Whether the store is being written to behind everybody's back.
     pub(crate) is_overwriting: bool,
+    /// The most writes and checks of one transaction of the API.
+    pub(crate) max_txn_ops: Option<usize>,
+    /// Whether controllers tell of events.
+    pub(crate) has_events: bool,
     n_events: u64,
     n_uids: u64,
     events: BTreeMap<(u64, u64), Event>,
@@ -140,6 +144,8 @@ impl World {
             skews: Vec::new(),
             spoilt: BTreeMap::new(),
             is_overwriting: false,
+            max_txn_ops: None,
+            has_events: false,
             n_events: 0,
             n_uids: 0,
             events: BTreeMap::new(),
