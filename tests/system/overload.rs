@@ -45,7 +45,7 @@ async fn storm(api: Api, next: Arc<AtomicU64>) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_updates_a_second_of_one_object_hold_up_nobody() {
+async fn twenty_clients_that_write_one_object_hold_up_nobody() {
     let world = World::start(Backend::Etcd, BOTH).await;
     world.put_package("1.0.0").await;
     world.put_deployment("hot", BOTH).await;
