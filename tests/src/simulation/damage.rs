@@ -173,7 +173,7 @@ impl World {
     fn become_store(&mut self, revision: Revision, items: Vec<KeyValue>) {
         let now = self.store.at(self.now);
         let last_lease = self.store.mvcc.grant_lease(1, now);
-        self.store.mvcc = Mvcc::restore(Options::default(), revision, items);
+        self.store.mvcc = Mvcc::restore(Options::default(), revision, items, Vec::new());
         // Another store grants other leases.
         while self.store.mvcc.grant_lease(1, now).0 <= last_lease.0 {}
         self.expect_expiry(1);

@@ -1,10 +1,15 @@
 //! The database file: what it holds, how it is opened, checked and written.
 //!
-//! Two tables. `about` says which format this is and the newest revision; `keys` has for each key a
-//! checksum, its revisions and its value. Keys under a lease are never written: leases end with the
-//! process.
+//! Three tables. `about` says which format this is, the newest revision, and of which revisions the
+//! past is there; `keys` has for each key a checksum, its revisions and its value; `past` has for
+//! each change of those revisions what the key held before, in the same form. Keys under a lease are
+//! never written: leases end with the process.
+//!
+//! `past` came after files were in use. A program that does not know it leaves it behind: its end is
+//! then not the newest revision, and it counts for nothing.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
     io::{Error as IoError, ErrorKind},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,13 +17,25 @@ use std::{
     sync::Arc,
 };
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::medium::Medium;
-use crate::{BoxError, KeyValue, Revision, mvcc::Commit};
+use crate::{
+    BoxError, KeyValue, Revision,
+    mvcc::{Commit, Item, KeyChange, Undo},
+};
 
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
+/// By revision and place in it: a key, and what it held before.
+const PAST: TableDefinition<'_, (u64, u32), (&str, &[u8])> = TableDefinition::new("past");
+
+/// In `about`: the revision after which `past` begins, and the one with which it ends.
+const PAST_AFTER: &str = "past_after";
+const PAST_END: &str = "past_end";
+
+/// The most revisions of the past that are read.
+const MAX_PAST: u64 = 10_000;
 
 /// The only format so far. A change that older versions cannot read makes a new one.
 const FORMAT: u64 = 1;
@@ -83,6 +100,8 @@ pub enum OpenError {
 pub(super) struct Contents {
     pub(super) revision: Revision,
     pub(super) key_values: Vec<KeyValue>,
+    /// What is remembered of the past, oldest first, up to `revision`.
+    pub(super) past: Vec<Undo>,
 }
 
 /// An open, locked database file.
@@ -122,7 +141,7 @@ impl Disk {
         file.set_len(0).map_err(io)?;
         let medium = Medium::new(file);
         let database = database(medium.clone()).map_err(|err| io(into_io(err)))?;
-        write(&database, Revision(0), &[]).map_err(|err| io(into_io(err)))?;
+        write(&database, Revision(0), &[], Revision(0)).map_err(|err| io(into_io(err)))?;
         drop(database);
         fs::rename(&draft, path).map_err(io)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -131,15 +150,19 @@ impl Disk {
         Ok(medium)
     }
 
-    /// Writes `commits`, all or none, and syncs them.
+    /// Writes `commits`, all or none, and syncs them; of the past, what was up to `forgotten` goes.
     ///
     /// After an error it is unknown which; [`settle`](Self::settle) tells.
-    pub(super) fn write(&mut self, commits: &[Arc<Commit>]) -> Result<(), IoError> {
+    pub(super) fn write(
+        &mut self,
+        commits: &[Arc<Commit>],
+        forgotten: Revision,
+    ) -> Result<(), IoError> {
         let Some(newest) = commits.last() else { return Ok(()) };
         let Some(database) = &self.database else {
             return Err(IoError::other("the file is not open"));
         };
-        write(database, newest.revision, commits).map_err(into_io).inspect_err(|_| {
+        write(database, newest.revision, commits, forgotten).map_err(into_io).inspect_err(|_| {
             // After an IO error redb refuses everything, so the file has to be opened again.
             self.database = None;
         })
@@ -263,13 +286,43 @@ fn read_keys(
             }
         }
     }
-    Ok(Ok(Contents { revision, key_values }))
+    Ok(read_past(&read, revision)?.map(|past| Contents { revision, key_values, past }))
+}
+
+/// What is remembered of the past up to `revision`.
+fn read_past(
+    read: &ReadTransaction,
+    revision: Revision,
+) -> Result<Result<Vec<Undo>, BoxError>, redb::Error> {
+    let about = read.open_table(ABOUT)?;
+    let of_about = |name| about.get(name).map(|value| value.map(|value| value.value()));
+    let (Some(after), Some(end)) = (of_about(PAST_AFTER)?, of_about(PAST_END)?) else {
+        return Ok(Ok(Vec::new()));
+    };
+    if end != revision.0 {
+        return Ok(Ok(Vec::new()));
+    }
+    let after = after.max(end.saturating_sub(MAX_PAST));
+    let mut undos = BTreeMap::new();
+    let changes = read.open_table(PAST)?;
+    for entry in changes.range((after + 1, 0)..)? {
+        let (place, change) = entry?;
+        let ((at, _), (key, stored)) = (place.value(), change.value());
+        let Some(before) = decode_before(key, stored).filter(|_| at <= end) else {
+            return Ok(Err(format!("what {key} was before {at} is wrong").into()));
+        };
+        undos.entry(at).or_insert_with(Vec::new).push((key.to_owned(), before));
+    }
+    // A transaction of nothing but leases has left nothing, and has a revision none the less.
+    let undo = |at| Undo { revision: Revision(at), before: undos.remove(&at).unwrap_or_default() };
+    Ok(Ok((after + 1..=end).map(undo).collect()))
 }
 
 fn write(
     database: &Database,
     revision: Revision,
     commits: &[Arc<Commit>],
+    forgotten: Revision,
 ) -> Result<(), redb::Error> {
     let mut txn = database.begin_write()?;
     // Two-phase commits, so that a damaged newest commit is told from one that was cut short, and
@@ -279,6 +332,8 @@ fn write(
         let mut about = txn.open_table(ABOUT)?;
         about.insert("format", FORMAT)?;
         about.insert("revision", revision.0)?;
+        about.insert(PAST_AFTER, forgotten.0)?;
+        about.insert(PAST_END, revision.0)?;
         let mut keys = txn.open_table(KEYS)?;
         for change in commits.iter().flat_map(|commit| &commit.changes) {
             match &change.after {
@@ -287,6 +342,16 @@ fn write(
                 }
                 Some(_) | None => {
                     keys.remove(change.key.as_str())?;
+                }
+            }
+        }
+        let mut past = txn.open_table(PAST)?;
+        past.retain_in(..=(forgotten.0, u32::MAX), |_, _| false)?;
+        for commit in commits {
+            for (place, change) in (0..).zip(&commit.changes) {
+                if let Some(before) = encode_before(change) {
+                    let key = change.key.as_str();
+                    past.insert((commit.revision.0, place), (key, before.as_slice()))?;
                 }
             }
         }
@@ -304,6 +369,23 @@ fn encode(kv: &KeyValue) -> Vec<u8> {
     let (sum, rest) = body.split_at_mut(SUM_BYTES);
     sum.copy_from_slice(&checksum(&kv.key, rest));
     body
+}
+
+/// What a change has to say of the past; `None` where it is all of leases.
+fn encode_before(change: &KeyChange) -> Option<Vec<u8>> {
+    let unleased = |item: &&Item| item.lease.is_none();
+    match change.before.as_ref().filter(unleased) {
+        Some(item) => Some(encode(&item.key_value)),
+        None => change.after.as_ref().filter(unleased).map(|_| checksum(&change.key, &[]).into()),
+    }
+}
+
+/// The outer `None` when the checksum does not fit.
+fn decode_before(key: &str, stored: &[u8]) -> Option<Option<KeyValue>> {
+    if stored.len() == SUM_BYTES {
+        return (stored == checksum(key, &[])).then_some(None);
+    }
+    decode(key, stored).map(Some)
 }
 
 /// `None` when the checksum does not fit.

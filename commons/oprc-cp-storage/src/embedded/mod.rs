@@ -4,6 +4,7 @@
 //! Invariants:
 //! - a transaction that was acknowledged, read or watched survives a power cut;
 //! - a damaged or foreign file is never written to; one process at a time has a file open;
+//! - what watches can be told of the past is the same after a restart, but for keys under leases;
 //! - leases, and the keys under them, end with the process: whoever held them is gone.
 
 mod disk;
@@ -23,7 +24,7 @@ use tokio::{
 
 pub use self::disk::OpenError;
 use self::{
-    disk::Disk,
+    disk::{Contents, Disk},
     writer::{Command, What, Writer},
 };
 use crate::{
@@ -87,7 +88,8 @@ impl EmbeddedStore {
     /// See [`OpenError`]; the file is then as it was.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let (disk, contents) = Disk::open(path.as_ref())?;
-        let mvcc = Mvcc::restore(Options::default(), contents.revision, contents.key_values);
+        let Contents { revision, key_values, past } = contents;
+        let mvcc = Mvcc::restore(Options::default(), revision, key_values, past);
         Self::over(disk, mvcc)
             .map_err(|source| OpenError::Io { path: path.as_ref().to_owned(), source })
     }

@@ -1,5 +1,7 @@
 //! The suite on a file, and what a disk and a power cut can do to it.
 
+mod past;
+
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -56,7 +58,6 @@ async fn survives_a_restart() {
     let (items, _) = list_all(&store, "", 10).await;
     assert!(matches!(&items[..], [kv] if kv.key == "a" && kv.value == "2"));
     assert_eq!((items[0].create_revision, items[0].mod_revision), (first, second));
-    assert!(matches!(store.watch("", last).await.err(), Some(Error::Compacted { .. })));
     assert!(store.watch("", last.next()).await.is_ok());
     assert!(matches!(store.keep_alive(lease).await, Err(Error::LeaseGone(_))));
     assert_eq!(create(&store, "b", "1").await, last.next());
@@ -434,7 +435,8 @@ async fn kill_minus_nine() {
         }
         told.check(items.into_iter().map(|kv| (kv.key, kv.mod_revision)).collect(), life);
     }
-    assert!(told.n_acknowledged > 20 * N_LIVES, "hardly heard: {}", told.n_acknowledged);
+    // Of the lines that are waited for in three lives of four, more than a third are such.
+    assert!(told.n_acknowledged > 10 * N_LIVES, "hardly heard: {}", told.n_acknowledged);
 }
 
 /// What landed although the write failed is published when that is found out.
@@ -447,7 +449,7 @@ fn a_doubtful_write_that_landed_is_kept() {
     let now = tokio::time::Instant::now();
     let create = Txn { checks: vec![], writes: vec![put("a", Precondition::Absent, "1")] };
     pending.txn(&mvcc, create, now).unwrap();
-    disk.write(pending.commits()).unwrap();
+    disk.write(pending.commits(), Revision(0)).unwrap();
     let shared = Arc::new(crate::local::Shared::new(mvcc));
     let mut writer = super::Writer { shared: Arc::clone(&shared), disk, doubtful: Some(pending) };
     writer.settle().unwrap();

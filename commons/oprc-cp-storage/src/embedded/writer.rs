@@ -90,7 +90,8 @@ impl Writer {
         }
         let mut pending = Pending::default();
         let answers = self.shared.read(|mvcc| decide(mvcc, &mut pending, batch));
-        let written = self.disk.write(pending.commits());
+        let forgotten = self.shared.read(Mvcc::compacted);
+        let written = self.disk.write(pending.commits(), forgotten);
         let error = match written {
             Ok(()) => {
                 self.publish(pending);

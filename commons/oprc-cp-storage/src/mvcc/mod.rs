@@ -70,6 +70,18 @@ pub struct Commit {
     pub changes: Vec<KeyChange>,
 }
 
+/// A transaction as it is remembered over a restart: what each key that it changed held before,
+/// in the order of its writes. What they held afterwards follows from what came later.
+///
+/// Leased items are left out: whoever held them is gone, and so is what it held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undo {
+    /// The transaction's revision.
+    pub revision: Revision,
+    /// Keys, and what they held.
+    pub before: Vec<(String, Option<KeyValue>)>,
+}
+
 impl Commit {
     /// What it takes to remember this transaction, roughly.
     fn n_bytes(&self) -> usize {
@@ -95,18 +107,21 @@ impl Mvcc {
     /// An empty store at revision zero.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self::restore(options, Revision::default(), [])
+        Self::restore(options, Revision::default(), [], Vec::new())
     }
 
-    /// A store that was at `revision` and held `key_values`. Nothing before `revision` is known.
+    /// A store that was at `revision` and held `key_values`. Of `past`, in the order in which it
+    /// happened, what leads up to `revision` without a gap is known, as far as `options` allow.
     #[must_use]
     pub fn restore(
         options: Options,
         revision: Revision,
         key_values: impl IntoIterator<Item = KeyValue>,
+        past: Vec<Undo>,
     ) -> Self {
-        let item = |key_value: KeyValue| (key_value.key.clone(), Item { key_value, lease: None });
-        Self {
+        let unleased = |key_value| Item { key_value, lease: None };
+        let item = |key_value: KeyValue| (key_value.key.clone(), unleased(key_value));
+        let mut mvcc = Self {
             options,
             revision,
             compacted: revision,
@@ -114,7 +129,29 @@ impl Mvcc {
             log: VecDeque::new(),
             n_log_bytes: 0,
             leases: Leases::default(),
+        };
+        // What each key held after the transaction that is looked at, where that is not what it
+        // holds now.
+        let mut later: BTreeMap<String, Option<Item>> = BTreeMap::new();
+        for undo in past.into_iter().rev() {
+            if undo.revision != mvcc.compacted || undo.revision == Revision(0) {
+                break;
+            }
+            let changes = undo.before.into_iter().map(|(key, before)| {
+                let before = before.map(unleased);
+                let after = match later.insert(key.clone(), before.clone()) {
+                    Some(after) => after,
+                    None => mvcc.items.get(&key).cloned(),
+                };
+                KeyChange { key, before, after }
+            });
+            let commit = Arc::new(Commit { revision: undo.revision, changes: changes.collect() });
+            mvcc.n_log_bytes += commit.n_bytes();
+            mvcc.log.push_front(commit);
+            mvcc.compacted = Revision(undo.revision.0 - 1);
         }
+        mvcc.trim();
+        mvcc
     }
 
     /// The revision of the newest transaction.
@@ -241,6 +278,10 @@ impl Mvcc {
             self.log.push_back(commit);
         }
         self.leases.remove(&ended);
+        self.trim();
+    }
+
+    fn trim(&mut self) {
         let Options { max_log_txns, max_log_bytes } = self.options;
         while self.log.len() > max_log_txns.max(1)
             || (self.n_log_bytes > max_log_bytes && self.log.len() > 1)

@@ -128,10 +128,17 @@ async fn fill_without_past(cache: &Cache) -> Result<State, Error> {
 /// since, which the feed then begins with. `None` where the store has forgotten.
 async fn fill_with_past(cache: &Cache) -> Result<Option<State>, Error> {
     let head = cache.store.head().await?;
-    // No revision is zero, and to etcd zero is now.
-    let from = Revision(head.0.saturating_sub(cache.past).max(1));
     let past = async {
-        let mut state = list(cache, Some(from)).await?;
+        let mut past = cache.past;
+        let mut state = loop {
+            // No revision is zero, and to etcd zero is now.
+            let from = Revision(head.0.saturating_sub(past).max(1));
+            match list(cache, Some(from)).await {
+                // How much it has forgotten, it does not say.
+                Err(Error::Compacted { .. }) if past > 1 => past /= 2,
+                listed => break listed?,
+            }
+        };
         cache.feed.reset(state.revision);
         let mut watch = cache.store.watch("", state.revision.next()).await?;
         while state.revision < head {
