@@ -10,7 +10,6 @@ use std::{
 
 use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use oprc_cp_storage::{Op, Precondition, Write, keys::Key};
-use tokio::time::sleep;
 
 use crate::{
     documents::deployment,
@@ -75,8 +74,8 @@ async fn measure(place: &Place, role: Role, name: &str) {
         let created = creates(&pm, &next).await;
         let cpu_after = pm.cpu();
         // What is being planned is not to be in the way of the other side.
-        while role == Role::Leader && is_busy(&pm).await {
-            sleep(Duration::from_millis(100)).await;
+        if role == Role::Leader {
+            pm.until_idle().await;
         }
         let transacted = transactions(&client, &next, n_bytes).await;
         // The first round warms both up.
@@ -133,11 +132,4 @@ async fn transactions(client: &Client, next: &Arc<AtomicU64>, n_bytes: usize) ->
         },
     )
     .await
-}
-
-/// Whether it still works on what it was given.
-async fn is_busy(pm: &Program) -> bool {
-    let before = pm.cpu();
-    sleep(Duration::from_millis(300)).await;
-    pm.cpu() - before > Duration::from_millis(30)
 }

@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what a benchmark is for")]
 #![expect(clippy::unwrap_used, reason = "a measure that cannot be made ends the run")]
 
+mod apply;
 mod auth;
 mod changes;
 mod creates;
@@ -32,8 +33,9 @@ use std::{env, process::ExitCode};
 use tokio::runtime::Runtime;
 
 /// The measures, by the name that arguments are parts of.
-const NAMES: [&str; 10] = [
-    "queue", "creates", "reads", "auth", "watchers", "latency", "slow", "heal", "changes", "scale",
+const NAMES: [&str; 11] = [
+    "queue", "creates", "apply", "reads", "auth", "watchers", "latency", "slow", "heal", "changes",
+    "scale",
 ];
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         match *name {
             "queue" => queue::run(),
             "creates" => runtime.block_on(creates::run()),
+            "apply" => runtime.block_on(apply::run()),
             "reads" => runtime.block_on(reads::run()),
             "auth" => runtime.block_on(auth::run()),
             "watchers" => runtime.block_on(watchers::run()),

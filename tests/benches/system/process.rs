@@ -91,14 +91,36 @@ impl Program {
 
     /// Memory that it holds, in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it has held so far, in bytes.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// Processor time that it has used.
     pub(crate) fn cpu(&self) -> Duration {
         cpu_of(self.child.id())
+    }
+
+    /// Waits until it no longer works on what it was given.
+    pub(crate) async fn until_idle(&self) {
+        let began = Instant::now();
+        loop {
+            let before = self.cpu();
+            sleep(Duration::from_millis(300)).await;
+            if self.cpu() - before <= Duration::from_millis(30) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "it works on and on");
+        }
     }
 
     /// The sum of the samples of a counter whose line begins with `metric` and contains all `labels`.
