@@ -46,8 +46,11 @@ pub(crate) struct Checker {
     terms: BTreeMap<ClusterName, u64>,
     /// Units of deployments that are gone from the store: nothing makes them again.
     removed: BTreeSet<(ClusterName, UnitId)>,
-    /// Units that were ever planned, by deployment.
-    planned: BTreeMap<DeploymentKey, BTreeSet<(ClusterName, UnitId)>>,
+    /// Units that were ever planned, by deployment, with their highest generation.
+    planned: BTreeMap<DeploymentKey, BTreeMap<(ClusterName, UnitId), u64>>,
+    /// The highest generation of each unit that a store which was taken back has forgotten: a call
+    /// for it may still be on its way, and the store has no way to know.
+    forgotten: BTreeMap<(ClusterName, UnitId), u64>,
     /// Since when a cluster's status says that it is not connected.
     disconnected: BTreeMap<ClusterName, u64>,
     /// Whether a watch has lost a change without a sign: caches may be wrong until they have looked
@@ -83,7 +86,10 @@ impl Checker {
     /// The store is as it was once: what was planned and removed since is not known to it.
     pub(crate) fn forget_the_store(&mut self) {
         self.was_restored = true;
-        self.planned.clear();
+        for (place, generation) in std::mem::take(&mut self.planned).into_values().flatten() {
+            let highest = self.forgotten.entry(place).or_default();
+            *highest = generation.max(*highest);
+        }
         self.removed.clear();
         self.disconnected.clear();
     }
@@ -311,7 +317,7 @@ impl World {
             }
         }
         let planned = self.checker.planned.remove(name).unwrap_or_default();
-        for (cluster, id) in &planned {
+        for (cluster, id) in planned.keys() {
             let record = Key::Record(cluster.clone(), id.clone()).to_string();
             let stored: Option<StoredRecord> = decode(state.get(&record));
             // One that was restored from a backup brings records back at any moment, even between
@@ -328,7 +334,7 @@ impl World {
         if !left.is_empty() {
             self.violated(format!("it never forgets: {name} is removed, and left are {left:?}"));
         }
-        self.checker.removed.extend(planned);
+        self.checker.removed.extend(planned.into_keys());
     }
 
     /// A unit goes from the store only when its cluster does not hold it; it is complete.
@@ -342,7 +348,8 @@ impl World {
         self.note_pause(cluster, before.as_ref(), after.as_ref());
         if let Some(after) = &after {
             let planned = self.checker.planned.entry(deployment.clone()).or_default();
-            planned.insert((cluster.clone(), after.unit.id.clone()));
+            let highest = planned.entry((cluster.clone(), after.unit.id.clone())).or_default();
+            *highest = after.unit.generation.max(*highest);
             if let Some(before) = &before
                 && before.unit.generation > after.unit.generation
             {
@@ -449,7 +456,9 @@ impl World {
         if !self.keeps_contract(cluster) {
             return;
         }
-        if is_new && !self.checker.is_blind && self.checker.removed.contains(&place) {
+        let forgotten = self.checker.forgotten.get(&place).copied().unwrap_or_default();
+        let is_sure = !self.checker.is_blind && unit.generation > forgotten;
+        if is_new && is_sure && self.checker.removed.contains(&place) {
             self.violated(format!(
                 "a removed deployment is made again: {} of {} on {cluster}",
                 unit.id, unit.deployment_key
