@@ -18,6 +18,8 @@ const REGRESSIONS: &[(u64, usize, &str)] = &[
         "a refusal was told for ever of what a call that was not answered had brought about",
     ),
     (14536, 43, "a unit came back between the plan and the write of its deployment's removal"),
+    (90, 51, "a push was tidied up without an intent that a watch had lost"),
+    (107, 51, "and so one document of an acknowledged push was lost"),
     (61184, 50, "a creation came late, of a generation that a restored store had forgotten"),
 ];
 

@@ -44,4 +44,10 @@ pub enum Error {
         /// The cluster.
         cluster: ClusterName,
     },
+    /// The store holds what the cache does not know of, or what cannot be read.
+    #[error("{key} is not what it was seen to be: waiting for the cache to look again")]
+    Unseen {
+        /// The key.
+        key: String,
+    },
 }

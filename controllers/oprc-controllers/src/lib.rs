@@ -64,7 +64,8 @@ impl ReconcileError for Error {
             | Self::Behind(_)
             | Self::Unreadable { .. }
             | Self::Encode(_)
-            | Self::NotObserved { .. } => None,
+            | Self::NotObserved { .. }
+            | Self::Unseen { .. } => None,
         }
     }
 

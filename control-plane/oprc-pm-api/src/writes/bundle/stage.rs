@@ -97,7 +97,7 @@ impl Writes {
         match staged {
             Ok(at) => {
                 tracing::info!(push = %staging.id, revision = %at, "push committed");
-                self.finish(&staging.id, at).await;
+                self.finish(&staging, at).await;
                 Ok(())
             }
             // It may have been committed: only what the store says can tell.
@@ -306,10 +306,15 @@ impl Writes {
     }
 
     /// Makes the documents of a committed push what they are, and removes its key. What fails is up
-    /// to the leader's push controller.
-    async fn finish(&self, push: &PushId, committed_at: Revision) {
-        let shown = self.cache.wait_for(committed_at, PATIENCE).await;
-        if shown.is_err() || !self.settle_documents(push).await {
+    /// to the leader's push controller, and so is a push of which not all is seen.
+    async fn finish(&self, staging: &Staging, committed_at: Revision) {
+        let push = &staging.id;
+        if self.cache.wait_for(committed_at, PATIENCE).await.is_err() {
+            return;
+        }
+        let n_seen = u64::try_from(self.cache.read().intents_of_push(push).len());
+        let is_whole = n_seen.is_ok_and(|n_seen| n_seen == staging.record.n_documents);
+        if !self.settle_documents(push).await || !is_whole {
             return;
         }
         let Some(at) = self.cache.read().pushes.get(push).map(|entry| entry.revision) else {
