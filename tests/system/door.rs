@@ -136,6 +136,55 @@ async fn tls_and_client_certificates() {
     assert_eq!(it.status(&open).await, Some(StatusCode::OK), "the open one goes on");
 }
 
+/// A certificate names its caller through the whole stack: TLS, roles, what is stored, the audit log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_name_callers() {
+    let [root, robot] =
+        ["ops/sa/root", "shop/sa/ci"].map(|it| format!("spiffe://cluster.local/ns/{it}"));
+    let folder = tempfile::TempDir::new().unwrap();
+    let audit = folder.path().join("audit.log");
+    let it = Encrypted::start(&[
+        ("OPRC_PM_SERVER_TLS_CLIENT_AUTH", "optional"),
+        ("OPRC_PM_AUTH_MODE", "jwt"),
+        ("OPRC_PM_AUTH_ISSUER", "nobody"),
+        ("OPRC_PM_AUTH_JWT_SECRET", "a secret of more than thirty-two bytes"),
+        ("OPRC_PM_AUTH_ADMINS", &root),
+        ("OPRC_PM_AUDIT_LOG", audit.to_str().unwrap()),
+    ])
+    .await;
+    let put = async |who: Option<&str>, path: &str, body: Value| {
+        let identity = who.map(|who| it.authority.issue(Some(who)));
+        let request = it.client(identity.as_ref()).put(format!("{}/api/v1/{path}", it.url));
+        let answer = request.json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let binding = json!({
+        "name": "ci", "role": "developer", "subjects": [robot], "packages": ["shop-*"],
+    });
+    let package = |name: &str| json!({ "name": name });
+    assert_eq!(put(Some(&robot), "packages/shop-a", package("shop-a")).await.0, 403);
+    assert_eq!(put(Some(&root), "role-bindings/ci", binding).await.0, 201);
+    let (status, stored) = put(Some(&robot), "packages/shop-a", package("shop-a")).await;
+    assert_eq!((status, stored["meta"]["written_by"].as_str()), (201, Some(&*robot)), "{stored}");
+    assert_eq!(put(Some(&robot), "packages/lib", package("lib")).await.0, 403);
+    assert_eq!(put(None, "packages/shop-a", package("shop-a")).await.0, 401);
+
+    let lines = eventually("all are told", || async {
+        let lines = audit_lines(&audit);
+        if lines.len() == 5 { Ok(lines) } else { Err(lines) }
+    })
+    .await;
+    let told = |line: &Value| json!([line["subject"], line["authenticated_by"], line["status"]]);
+    let want = [
+        json!([robot, "certificate", 403]),
+        json!([root, "certificate", 201]),
+        json!([robot, "certificate", 201]),
+        json!([robot, "certificate", 403]),
+        json!([null, null, 401]),
+    ];
+    assert_eq!(lines.iter().map(told).collect::<Vec<_>>(), want);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_line_speaks_tls() {
     let it = Encrypted::start(&[("OPRC_PM_SERVER_TLS_CLIENT_AUTH", "optional")]).await;

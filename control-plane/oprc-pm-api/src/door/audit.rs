@@ -26,6 +26,7 @@ use serde::Serialize;
 use super::caller::ClientAddress;
 use crate::{
     Clock,
+    auth::Identity,
     call::CorrelationId,
     error::ApiError,
     writes::{Applied, BundleWritten, Outcome, Written},
@@ -40,6 +41,9 @@ const MAX_TEXT_BYTES: usize = 253;
 
 /// The most documents that a line names.
 const MAX_NAMED: usize = 200;
+
+/// The most groups of its caller that a line names.
+const MAX_GROUPS: usize = 50;
 
 /// Codes of answers that leave open what has become of the write.
 const OPEN_CODES: &[&str] = &["timeout", "maybe_done", "internal"];
@@ -57,14 +61,20 @@ pub(crate) struct Notes(Arc<Mutex<Noted>>);
 #[derive(Debug, Default)]
 struct Noted {
     subject: Option<Arc<str>>,
+    /// How the caller showed who they are, and their groups.
+    identity: Option<Arc<Identity>>,
     /// What it means to write.
     keys: Vec<String>,
+    /// What it means to write besides.
+    n_more_keys: usize,
 }
 
 impl Notes {
-    /// It was made by `subject`.
-    pub(crate) fn caller(&self, subject: &Arc<str>) {
-        self.0.lock().subject = Some(Arc::clone(subject));
+    /// It was made by `subject`, who showed that by `identity`.
+    pub(crate) fn caller(&self, subject: &Arc<str>, identity: Option<&Arc<Identity>>) {
+        let mut noted = self.0.lock();
+        noted.subject = Some(Arc::clone(subject));
+        noted.identity = identity.cloned();
     }
 
     /// It means to write `key`.
@@ -72,6 +82,8 @@ impl Notes {
         let mut noted = self.0.lock();
         if noted.keys.len() < MAX_NAMED {
             noted.keys.push(key.to_string());
+        } else {
+            noted.n_more_keys += 1;
         }
     }
 }
@@ -147,6 +159,13 @@ struct Line<'a> {
     time: Timestamp,
     correlation_id: &'a str,
     subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authenticated_by: Option<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    groups: &'a [Box<str>],
+    /// How many groups were left out of `groups`.
+    #[serde(skip_serializing_if = "is_zero")]
+    groups_left_out: usize,
     address: Option<IpAddr>,
     method: &'static str,
     route: &'a str,
@@ -235,23 +254,29 @@ impl Entry {
     fn tell(&mut self, status: Option<StatusCode>, code: Option<&str>, effects: &[Effect]) {
         let Some(place) = self.place.take() else { return };
         let noted = self.notes.0.lock();
-        let documents = if effects.is_empty() {
-            Cow::Owned(self.intended(&noted.keys))
+        let (documents, n_more) = if effects.is_empty() {
+            (Cow::Owned(self.intended(&noted.keys)), noted.n_more_keys)
         } else {
-            Cow::Borrowed(effects)
+            (Cow::Borrowed(effects), 0)
         };
         let named = documents.get(..MAX_NAMED).unwrap_or(&documents);
+        let identity = noted.identity.as_deref();
+        let groups = identity.map_or(&[][..], |identity| &identity.groups);
+        let told_groups = groups.get(..MAX_GROUPS).unwrap_or(groups);
         let line = Line {
             kind: "audit",
             time: (self.now)(),
             correlation_id: &self.correlation_id,
             subject: noted.subject.as_deref(),
+            authenticated_by: identity.map(|identity| identity.means.as_str()),
+            groups: told_groups,
+            groups_left_out: groups.len() - told_groups.len(),
             address: self.address,
             method: self.method,
             route: self.route.as_str(),
             query: &self.query,
             documents: named,
-            documents_left_out: documents.len() - named.len(),
+            documents_left_out: documents.len() - named.len() + n_more,
             decision: decision(status, code),
             status: status.map(|status| status.as_u16()),
             code,

@@ -98,6 +98,9 @@ pub(crate) async fn apply(Shared(app): SharedApp, call: Call) -> Answer {
     })?;
     let Parsed { value: documents, warnings } = read.map_err(ApiError::invalid_document)?;
 
+    for document in &documents {
+        by.intends(&document.key());
+    }
     let grants = by.grants().clone();
     let by = crate::writes::Provenance { source: request.source.as_ref(), ..by.provenance() };
     let push = BundlePush {

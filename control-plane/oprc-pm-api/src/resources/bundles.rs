@@ -10,16 +10,64 @@ use oprc_models::{bundle::Bundle, names::BundleName};
 use super::{following, holds, missing};
 use crate::{
     answer,
-    auth::Grants,
+    auth::{Authority, Grants},
     call::{Answer, Call, SharedApp, consistency, name, tagged},
+    error::ApiError,
     etag,
     list::{self, Item},
     splice::Object,
+    writes::sees,
 };
 
 /// A bundle as it was looked up.
 struct BundleRow {
     entry: Entry<Bundle>,
+    /// What of it the caller sees, where that may be less than all.
+    seen: Option<Seen>,
+}
+
+/// How much of a bundle its caller sees.
+#[derive(Clone, Copy, Hash)]
+struct Seen {
+    n_packages: u64,
+    n_deployments: u64,
+}
+
+/// The documents of the bundle `name` that the caller may know of.
+fn visible<'s>(
+    state: &'s State,
+    grants: &'s Grants,
+    name: &BundleName,
+) -> impl Iterator<Item = &'s Key> {
+    let owned = state.owned_by_bundle(name).iter();
+    owned.filter(|key| sees(state, Authority::Of(grants), key))
+}
+
+impl BundleRow {
+    /// The bundle, if the caller may know of it.
+    fn new(state: &State, grants: &Grants, name: &BundleName) -> Option<Self> {
+        let entry = state.bundles.get(name)?.clone();
+        if grants.sees_all() {
+            return Some(Self { entry, seen: None });
+        }
+        let mut seen = Seen { n_packages: 0, n_deployments: 0 };
+        for key in visible(state, grants, name) {
+            match key {
+                Key::Package(_) => seen.n_packages += 1,
+                _ => seen.n_deployments += 1,
+            }
+        }
+        (seen.n_packages + seen.n_deployments > 0).then_some(Self { entry, seen: Some(seen) })
+    }
+
+    /// The bundle as it is told.
+    fn value(&self) -> Bundle {
+        let mut value = Bundle::clone(&self.entry.value);
+        if let Some(Seen { n_packages, n_deployments }) = self.seen {
+            (value.n_packages, value.n_deployments) = (n_packages, n_deployments);
+        }
+        value
+    }
 }
 
 impl Item for BundleRow {
@@ -28,12 +76,8 @@ impl Item for BundleRow {
     }
 
     fn hash_into(&self, hasher: &mut DefaultHasher) {
-        (self.entry.value.name.as_str(), self.entry.revision).hash(hasher);
+        (self.entry.value.name.as_str(), self.entry.revision, self.seen).hash(hasher);
     }
-}
-
-fn write(buffer: &mut Vec<u8>, row: &BundleRow) -> Result<(), serde_json::Error> {
-    serde_json::to_writer(buffer, &*row.entry.value)
 }
 
 /// `GET /bundles/{name}`: with the documents that it owns.
@@ -49,16 +93,23 @@ pub(crate) async fn get(
     let is_stale = app.settle(consistency).await?;
     let found = {
         let state = app.cache.read();
-        match state.bundles.get(&name) {
-            Some(entry) => Ok((entry.clone(), newest(&state, call.by.grants(), &name))),
-            None => Err(missing(&state, &Key::Bundle(name.clone()), "bundle", name.as_str())),
+        let key = Key::Bundle(name.clone());
+        match BundleRow::new(&state, call.by.grants(), &name) {
+            Some(row) => {
+                Ok((row, visible(&state, call.by.grants(), &name).cloned().collect::<Vec<_>>()))
+            }
+            // What it owned is not known: who does not see all does not learn that it is there.
+            None if !call.by.grants().sees_all() => {
+                Err(ApiError::not_found("bundle", name.as_str()))
+            }
+            None => Err(missing(&state, &key, "bundle", name.as_str())),
         }
     };
-    let (entry, (keys, newest)) = found?;
-    let tag = etag::document(entry.revision, Some(newest), false);
+    let (row, keys) = found?;
+    let tag = etag::document(row.entry.revision, Some(digest(&keys)), false);
     tagged(&call.headers, &tag, is_stale, |buffer| {
         let mut object = Object::new(buffer);
-        object.members(&*entry.value)?;
+        object.members(&row.value())?;
         object.field_with("documents", |buffer| {
             crate::splice::array(buffer, &keys, usize::MAX, |buffer, key| {
                 let (kind, name) = answer::kind_and_name(key);
@@ -75,20 +126,11 @@ pub(crate) async fn get(
     })
 }
 
-/// What `bundle` owns of what the caller may see, and a number that changes whenever that does.
-fn newest(state: &State, grants: &Grants, bundle: &BundleName) -> (Vec<Key>, Revision) {
-    let is_seen = |key: &&Key| match key {
-        Key::Package(name) => grants.sees(name),
-        Key::Deployment(key) => {
-            let found = state.deployments.get(key);
-            found.is_some_and(|entry| grants.sees(&entry.value.spec.package_name))
-        }
-        _ => grants.sees_all(),
-    };
-    let keys: Vec<Key> = state.owned_by_bundle(bundle).iter().filter(is_seen).cloned().collect();
+/// A number that changes whenever `keys` do.
+fn digest(keys: &[Key]) -> Revision {
     let mut hasher = DefaultHasher::new();
     keys.iter().for_each(|key| key.to_string().hash(&mut hasher));
-    (keys, Revision(std::hash::Hasher::finish(&hasher)))
+    Revision(std::hash::Hasher::finish(&hasher))
 }
 
 /// `GET /bundles`.
@@ -97,19 +139,21 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
     let part = params.text("name")?;
     let request = list::Request::new(&mut params, &("bundles", &part))?;
     params.finish()?;
+    let grants = call.by.grants();
     let page = list::page(
         &app,
         &request,
         request.after_name::<BundleName>()?,
         |name| vec![name.as_str()],
-        |key| matches!(key, Key::Bundle(_)),
+        |key| matches!(key, Key::Bundle(_)) && grants.sees_all(),
         |state, after, limit, items| {
             let entries = following(&state.bundles, after);
-            let pick = |(name, entry): (&BundleName, &Entry<Bundle>)| {
-                holds(name.as_str(), part.as_ref()).then(|| BundleRow { entry: entry.clone() })
+            let pick = |(name, _): (&BundleName, &Entry<Bundle>)| {
+                let is_asked_for = holds(name.as_str(), part.as_ref());
+                is_asked_for.then(|| BundleRow::new(state, grants, name))?
             };
             list::take(entries, |(name, _)| name.clone(), items, limit, pick)
         },
     );
-    page.await?.answer(&call.headers, write)
+    page.await?.answer(&call.headers, |buffer, row| serde_json::to_writer(buffer, &row.value()))
 }

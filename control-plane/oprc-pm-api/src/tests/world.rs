@@ -239,9 +239,12 @@ impl World {
     }
 
     pub(super) async fn guarded_with(guard: Guard, limits: Limits) -> Self {
+        Self::guarded_by(guard, limits, Door::default()).await
+    }
+
+    pub(super) async fn guarded_by(guard: Guard, limits: Limits, door: Door) -> Self {
         let access = Access::Guarded(Arc::new(guard));
-        let store = Arc::default();
-        let world = Self::with_access(store, limits, Door::default(), Arc::new(Vec::new), access);
+        let world = Self::with_access(Arc::default(), limits, door, Arc::new(Vec::new), access);
         world.cache.filled().await;
         world
     }

@@ -48,6 +48,7 @@ use oprc_models::{
     problem::Violation,
 };
 
+pub(crate) use self::bundle::sees;
 use self::{
     archive::Archived,
     bundle::Scope,

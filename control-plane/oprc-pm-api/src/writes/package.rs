@@ -384,7 +384,11 @@ fn cascade<'p>(
 }
 
 /// Whether the caller may delete what is of `package`, which is named only to whom it may be.
-fn may_cascade(authority: Authority<'_>, kind: Kind, package: &PackageName) -> Result<(), Error> {
+pub(super) fn may_cascade(
+    authority: Authority<'_>,
+    kind: Kind,
+    package: &PackageName,
+) -> Result<(), Error> {
     authority.require(Verb::Delete, kind, package).map_err(|missing| {
         let package = missing.package.filter(|package| authority.sees(package));
         Error::Forbidden(Missing { package, ..missing })

@@ -26,6 +26,7 @@ use super::{
     caller::ClientAddress,
 };
 use crate::{
+    auth::Caller,
     call::{App, Subject},
     error::ApiError,
     front::{Lane, lane},
@@ -146,7 +147,8 @@ pub(crate) async fn by_subject(
         return next.run(request).await;
     };
     if let Some(notes) = request.extensions().get::<Notes>() {
-        notes.caller(&subject);
+        let identity = request.extensions().get::<Caller>().map(|Caller(identity)| identity);
+        notes.caller(&subject, identity);
     }
     match app.limiter.subjects.take(&subject, lane_of(&request), "subject") {
         None => next.run(request).await,

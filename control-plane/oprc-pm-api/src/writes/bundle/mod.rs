@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+use oprc_controller_runtime::cache::State;
 use oprc_cp_storage::{Error as StoreError, Revision, Txn, keys::Key};
 use oprc_models::{
     bundle::Bundle,
@@ -44,6 +45,7 @@ use self::{
     stage::Prepared,
 };
 use super::{Error, MAX_CONFLICTS, Outcome, Provenance, Writes, archive, draft};
+use crate::auth::Authority;
 
 /// How long a push, or another write, waits for a push that is in its way to be decided.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -55,6 +57,17 @@ pub struct Document {
     pub at: String,
     /// What it says.
     pub spec: DocumentSpec,
+}
+
+impl Document {
+    /// The key of what it says.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match &self.spec {
+            DocumentSpec::Package(spec) => Key::Package(spec.name.clone()),
+            DocumentSpec::Deployment(spec) => Key::Deployment(spec.key.clone()),
+        }
+    }
 }
 
 /// What a document says. It was validated.
@@ -291,6 +304,19 @@ fn contended(key: Option<&Key>) -> Error {
 
 fn count(outcome: &'static str) {
     metrics::counter!("oprc_pm_pushes_total", "outcome" => outcome).increment(1);
+}
+
+/// Whether `authority` may know of the document `key`.
+pub(crate) fn sees(state: &State, authority: Authority<'_>, key: &Key) -> bool {
+    match key {
+        _ if authority.sees_all() => true,
+        Key::Package(name) => authority.sees(name),
+        Key::Deployment(key) => {
+            let found = state.deployments.get(key);
+            found.is_some_and(|entry| authority.sees(&entry.value.spec.package_name))
+        }
+        _ => false,
+    }
 }
 
 /// The revision of what is shown, where nothing is.

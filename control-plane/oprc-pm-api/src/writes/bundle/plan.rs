@@ -304,6 +304,11 @@ fn record(writes: &Writes, plan: &Plan<'_>, now: Timestamp) -> Result<Option<Bun
     let before = {
         let state = writes.cache.read();
         let key = Key::Bundle((*name).clone());
+        // A name that is taken by what the caller may not see is not theirs to take over.
+        let mut owned = state.owned_by_bundle(name).iter().peekable();
+        if owned.peek().is_some() && !owned.any(|key| super::sees(&state, by.authority, key)) {
+            return Err(Error::NotYours { key: key.to_string() });
+        }
         if let Some(reason) = state.unreadable.get(&key) {
             let (key, reason) = (key.to_string(), reason.clone());
             return Err(Error::Unreadable { key, reason });

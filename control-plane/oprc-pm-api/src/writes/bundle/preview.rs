@@ -24,10 +24,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::plan::Plan;
-use crate::writes::{
-    Error,
-    archive::Former,
-    draft::{Draft, Spec},
+use crate::{
+    auth::Authority,
+    writes::{
+        Error,
+        archive::Former,
+        draft::{Draft, Spec},
+    },
 };
 
 /// Deployments planned in one look at the cache.
@@ -119,11 +122,12 @@ impl After {
         self.deployments.insert(stored.spec.key.clone(), stored);
     }
 
-    /// The deployments that are worth a look: those that change, and those of packages that do.
-    fn affected(&self, state: &State) -> BTreeSet<DeploymentKey> {
+    /// The deployments that are worth a look: those that change, and those of packages that do, as
+    /// far as `authority` may know of them.
+    fn affected(&self, state: &State, authority: Authority<'_>) -> BTreeSet<DeploymentKey> {
         let of_packages = self.packages.keys().flat_map(|name| {
             let dependants = state.dependants_of_package(name).iter();
-            let names = dependants.chain([name]);
+            let names = dependants.chain([name]).filter(|name| authority.sees(name));
             names.flat_map(|name| state.deployments_of_package(name))
         });
         self.deployments.keys().chain(of_packages).cloned().collect()
@@ -140,7 +144,7 @@ pub(super) async fn effects(
     let after = After::of(plan);
     let (affected, mut candidates) = {
         let state = cache.read();
-        (after.affected(&state), candidates(&state))
+        (after.affected(&state, plan.push.by.authority), candidates(&state))
     };
     let mut effects = Effects { is_cut: affected.len() > MAX_PLANNED, ..Effects::default() };
     let affected: Vec<DeploymentKey> = affected.into_iter().take(MAX_PLANNED).collect();

@@ -5,15 +5,17 @@ use oprc_cp_storage::keys::Key;
 use oprc_models::{
     names::{BundleName, PackageName},
     problem::Violation,
+    role::Kind,
 };
 
 use super::super::{
     Error,
     decision::{Decision, Outcome, Principal, Provenance, Stamp},
     draft::Draft,
-    package::{live_deployment, live_package, marked_deployment, marked_package},
+    package::{live_deployment, live_package, marked_deployment, marked_package, may_cascade},
     view::View,
 };
+use crate::auth::Authority;
 
 /// The documents of `bundle` that are not among the pushed, going or not.
 pub(super) fn unpushed(
@@ -40,7 +42,9 @@ pub(super) fn decide<'p>(
     let marked = match key {
         Key::Package(name) => {
             let Some(entry) = live_package(view, name) else { return Ok(None) };
-            refuse_dependants(view, name, is_going)?;
+            // Who may not take it away is not told who needs it.
+            may_cascade(by.authority, Kind::Package, name)?;
+            refuse_dependants(view, name, by.authority, is_going)?;
             let owned = view.state.owned_by_package(name).iter();
             for inline in owned.filter(|inline| !view.scope.has_deployment(inline)) {
                 if let Some(entry) = live_deployment(view, inline) {
@@ -64,6 +68,7 @@ pub(super) fn decide<'p>(
 fn refuse_dependants(
     view: &View<'_>,
     name: &PackageName,
+    authority: Authority<'_>,
     is_going: impl Fn(&Key) -> bool,
 ) -> Result<(), Error> {
     let deployments = view.state.deployments_of_package(name).iter().filter(|key| {
@@ -77,11 +82,16 @@ fn refuse_dependants(
             && !is_going(&Key::Package((*other).clone()))
             && live_package(view, other).is_some()
     });
-    let dependants: Vec<Violation> = deployments
+    let package_or_other = |other: &PackageName| match authority.sees(other) {
+        true => format!("package {other} needs package {name}"),
+        false => format!("a package that you may not see needs package {name}"),
+    };
+    let mut dependants: Vec<Violation> = deployments
         .map(|key| format!("deployment {key} needs package {name}"))
-        .chain(packages.map(|other| format!("package {other} needs package {name}")))
+        .chain(packages.map(package_or_other))
         .map(|dependant| Violation::new("", dependant))
         .collect();
+    dependants.dedup();
     if dependants.is_empty() {
         return Ok(());
     }
