@@ -16,6 +16,7 @@ mod connections;
 mod crashes;
 mod credentials;
 mod door;
+mod events;
 mod examples;
 mod history;
 mod hostile;

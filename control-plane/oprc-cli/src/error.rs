@@ -96,6 +96,11 @@ impl Error {
         matches!(self, Self::Server(Failure::Refused { .. }))
     }
 
+    /// It, and what is at its root, on one line.
+    pub(crate) fn line(&self) -> String {
+        format!("{self}{}", cause(self))
+    }
+
     /// Tells a person, on several lines where that helps.
     pub(crate) fn tell(&self, err: &mut Out<'_>) {
         if matches!(self, Self::No | Self::Different) {
@@ -104,7 +109,7 @@ impl Error {
         if let Self::Documents(mistakes) = self {
             mistakes.iter().for_each(|mistake| err.line(mistake));
         }
-        err.line(&format!("{} {self}{}", err.red("error:"), cause(self)));
+        err.line(&format!("{} {}", err.red("error:"), self.line()));
         match self {
             Self::Server(Failure::Refused { problem, .. }) => {
                 for violation in &problem.errors {

@@ -28,10 +28,12 @@ pub enum Error {
     #[error(transparent)]
     Encode(#[from] oprc_cp_storage::typed::CodecError),
     /// The CRM did not do what it was asked.
-    #[error("the call to {cluster} failed")]
+    #[error("{cluster}, generation {generation}")]
     Call {
         /// The cluster.
         cluster: ClusterName,
+        /// Of which generation of the unit.
+        generation: u64,
         /// The cause.
         #[source]
         source: CallError,

@@ -6,16 +6,17 @@
 //! Invariant: what is said already is not written again. A write of a status has its key looked at,
 //! so that a key that panics each time would otherwise never be let wait.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use oprc_controller_runtime::{
     cache::State,
-    controller::{Cause, Failure, OnFailure},
+    controller::{Cause, Failure, OnFailure, OnRetry},
 };
 use oprc_cp_storage::{Write, keys::Key};
 use oprc_models::{
     condition::{Condition, Truth, find},
+    event::About,
     names::{ClusterName, DeploymentKey, PackageName},
     status::{DeploymentStatus, PackageStatus},
 };
@@ -63,6 +64,32 @@ pub(crate) fn of_deployments(context: &Context) -> OnFailure<DeploymentKey> {
         let key = Key::DeploymentStatus(key.clone());
         put(&key, before.map(|entry| entry.revision), &status).map(Some)
     })
+}
+
+/// Notes each failure for people, with when the next try comes; `about` says of what it is.
+pub(crate) fn told<K: 'static>(
+    context: &Context,
+    about: impl Fn(&K) -> Option<About> + Send + Sync + 'static,
+) -> OnRetry<K> {
+    let recorder = context.recorder.clone();
+    Arc::new(move |key, failure, waits| {
+        let (reason, message) = match unfinished(failure) {
+            Some((_, message)) => (FAILED, message),
+            None => match failure.reason {
+                Some(reason) => (reason, failure.message.clone()),
+                None => return,
+            },
+        };
+        if let Some(about) = about(key) {
+            recorder.warning(about, reason, || format!("{message}; retried in {}", secs(waits)));
+        }
+    })
+}
+
+/// A wait, for people.
+fn secs(wait: Duration) -> String {
+    let secs = wait.as_secs_f64();
+    if secs < 10.0 { format!("{secs:.1} s") } else { format!("{secs:.0} s") }
 }
 
 /// Tells of the reconciles of packages.

@@ -33,7 +33,11 @@ use oprc_controller_runtime::{
     queue::Priority,
     shared::{Name, Queue},
 };
-use oprc_models::names::{DeploymentKey, PackageName, PushId};
+use oprc_crm_client::CallError;
+use oprc_models::{
+    event::About,
+    names::{DeploymentKey, PackageName, PushId},
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{cluster::Fleet, deployment::Awaiting, queues::QueueFactory};
@@ -66,6 +70,19 @@ impl ReconcileError for Error {
             | Self::Encode(_)
             | Self::NotObserved { .. }
             | Self::Unseen { .. } => None,
+        }
+    }
+
+    fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Call { source: CallError::Refused { .. } | CallError::Stale { .. }, .. } => {
+                Some("Refused")
+            }
+            Self::Call { .. } => Some("CallFailed"),
+            Self::Unreadable { .. } => Some("Unreadable"),
+            // Someone else wrote first, or nobody can write: no news of this key.
+            Self::Store(_) | Self::Behind(_) => None,
+            Self::Encode(_) | Self::NotObserved { .. } | Self::Unseen { .. } => None,
         }
     }
 
@@ -159,15 +176,21 @@ impl Controllers {
             let (context, begun) = (of_pushes.clone(), Arc::clone(&begun));
             async move { push::reconcile(&context, &begun, &id).await }
         });
-        let packages = packages.on_failure(failing::of_packages(&context));
+        let packages = packages
+            .on_failure(failing::of_packages(&context))
+            .on_retry(failing::told(&context, |name: &PackageName| {
+                Some(About::Package(name.clone()))
+            }));
         let of_failures = failing::of_deployments(&context);
+        let of_retries =
+            failing::told(&context, |key: &DeploymentKey| Some(About::Deployment(key.clone())));
         let of_events = context.clone();
         let events = of_events.recorder.keep(&of_events, stop.clone());
         let deployments = Controller::new(deployments, config, move |key| {
             let (context, awaiting) = (context.clone(), Arc::clone(&awaiting));
             async move { deployment::reconcile(&context, &awaiting, &key).await }
         });
-        let deployments = deployments.on_failure(of_failures);
+        let deployments = deployments.on_failure(of_failures).on_retry(of_retries);
         let (packages, deployments) = (packages.run(stop.clone()), deployments.run(stop.clone()));
         let (pushes, fleet) = (pushes.run(stop.clone()), fleet.run(stop));
         tokio::join!(packages, deployments, pushes, fleet, events);

@@ -64,6 +64,29 @@ pub fn place<I: IntoIterator<Item = Candidate>>(
     }
 }
 
+/// Why `spec` is not to run on `cluster`, for people; none: nothing of it is against that.
+pub fn against(
+    spec: &OClassDeployment,
+    cluster: &ClusterName,
+    is_registered: impl Fn(&ClusterName) -> bool,
+) -> Option<&'static str> {
+    let OClassDeployment { target_envs, available_envs, excluded_envs, .. } = spec;
+    if excluded_envs.contains(cluster) {
+        Some("it is among excluded_envs")
+    } else if !target_envs.is_empty() && !target_envs.contains(cluster) {
+        Some("it is not among target_envs")
+    } else if target_envs.is_empty()
+        && !available_envs.is_empty()
+        && !available_envs.contains(cluster)
+    {
+        Some("it is not among available_envs")
+    } else if !is_registered(cluster) {
+        Some("it is not registered")
+    } else {
+        None
+    }
+}
+
 fn place_on_targets(
     spec: &OClassDeployment,
     is_registered: impl Fn(&ClusterName) -> bool,

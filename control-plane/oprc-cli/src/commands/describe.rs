@@ -14,12 +14,14 @@ pub(crate) async fn run(words: &[String], client: &Client, io: &mut Io<'_>) -> R
     let now = (io.now)();
     let mut page = page::Page::new(&mut io.out);
     sections::describe(kind, &item, now, &mut page);
-    // Not every server has events; what else there is to tell stands without them.
-    if let Some(about) = events::about(kind, &name)
-        && let Ok(found) = events::fetch(client, Some(&about)).await
-    {
-        let rows: Vec<_> = found.iter().map(|event| events::cells(event, now)).collect();
-        page.table("Events", &events::COLUMNS, &rows);
+    let Some(about) = events::about(kind, &name) else { return Ok(()) };
+    match events::fetch(client, Some(&about)).await {
+        Ok(found) => {
+            let rows: Vec<_> = found.iter().map(|event| events::cells(event, now)).collect();
+            page.table("Events", &events::COLUMNS, &rows);
+        }
+        // What else there is to tell stands without them; that there are none is not what is said.
+        Err(err) => page.fact("Events", &format!("not known: {}", err.line())),
     }
     Ok(())
 }

@@ -47,6 +47,11 @@ pub trait ReconcileError: std::error::Error + Send + 'static {
         None
     }
 
+    /// Why, in one CamelCase word, where people are to be told.
+    fn reason(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The longest back-off, where what failed is not the key's own and ends for all keys at once.
     fn retry_within(&self) -> Option<Duration> {
         None
@@ -108,11 +113,16 @@ pub struct Failure {
     pub failures: u32,
     /// Why, with all its causes, on one line.
     pub message: String,
+    /// What the error says of itself in one word; see [`ReconcileError::reason`].
+    pub reason: Option<&'static str>,
 }
 
 /// Told of each failure while the key is still held, so that the key's status can say so: a
 /// reconcile that panics cannot. Has the same deadline as a reconcile; what it fails at is logged.
 pub type OnFailure<K> = Arc<dyn Fn(K, Failure) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Told of each failure when it is known how long the key waits: for people. It must return at once.
+pub type OnRetry<K> = Arc<dyn Fn(&K, &Failure, Duration) + Send + Sync>;
 
 /// A queue, and what is done with its keys.
 pub struct Controller<K, F> {
@@ -120,6 +130,7 @@ pub struct Controller<K, F> {
     config: Config,
     reconcile: Arc<F>,
     on_failure: Option<OnFailure<K>>,
+    on_retry: Option<OnRetry<K>>,
 }
 
 impl<K, F, Fut, E> Controller<K, F>
@@ -131,13 +142,20 @@ where
 {
     /// A controller that has not started. It takes its name from the queue.
     pub fn new(queue: Queue<K>, config: Config, reconcile: F) -> Self {
-        Self { queue, config, reconcile: Arc::new(reconcile), on_failure: None }
+        Self { queue, config, reconcile: Arc::new(reconcile), on_failure: None, on_retry: None }
     }
 
     /// Tells `hook` of each failure.
     #[must_use]
     pub fn on_failure(mut self, hook: OnFailure<K>) -> Self {
         self.on_failure = Some(hook);
+        self
+    }
+
+    /// Tells `hook` of each failure, and when the next try comes.
+    #[must_use]
+    pub fn on_retry(mut self, hook: OnRetry<K>) -> Self {
+        self.on_retry = Some(hook);
         self
     }
 
@@ -168,7 +186,7 @@ where
     }
 
     /// Reconciles a key, tells of a failure, and answers what is to become of the key.
-    fn work_on(&self, job: Job<K>) -> impl Future<Output = (K, Outcome)> + use<K, F, Fut, E> {
+    fn work_on(&self, job: Job<K>) -> impl Future<Output = Worked<K>> + use<K, F, Fut, E> {
         let Job { key, failures, .. } = job;
         let name = self.queue.name();
         let span = tracing::info_span!(
@@ -188,25 +206,30 @@ where
             let result = failure.as_ref().map_or("success", |failure| failure.cause.as_str());
             labels.push(Label::from_static_parts("result", result));
             counter!(RECONCILES, labels).increment(1);
-            if let Some(failure) = failure {
-                tell(&failure);
+            if let Some(failure) = &failure {
+                tell(failure);
                 if let Some(hook) = on_failure {
-                    let of = key.clone();
+                    let (of, failure) = (key.clone(), failure.clone());
                     let told = attempt(deadline, async move { hook(of, failure).await }).await;
                     if let Attempt::Panicked(message) = told {
                         tracing::error!(error = message, "telling of a failed reconcile panicked");
                     }
                 }
             }
-            (key, outcome)
+            Worked { key, outcome, failure }
         };
         work.instrument(span)
     }
 
     /// Gives a key back.
-    fn finish(&self, joined: Result<(K, Outcome), JoinError>) {
+    fn finish(&self, joined: Result<Worked<K>, JoinError>) {
         match joined.map_err(JoinError::try_into_panic) {
-            Ok((key, outcome)) => self.queue.done(&key, outcome),
+            Ok(Worked { key, outcome, failure }) => {
+                let waits = self.queue.done(&key, outcome);
+                if let (Some(failure), Some(hook), Some(waits)) = (failure, &self.on_retry, waits) {
+                    hook(&key, &failure, waits);
+                }
+            }
             // `attempt` catches the panics of a reconcile: this is one of our own.
             Err(Ok(panic)) => std::panic::resume_unwind(panic),
             // Aborted, and so was asked to be.
@@ -214,7 +237,7 @@ where
         }
     }
 
-    async fn wind_down(&self, mut work: JoinSet<(K, Outcome)>) {
+    async fn wind_down(&self, mut work: JoinSet<Worked<K>>) {
         let finished = timeout(self.config.grace, async {
             while let Some(joined) = work.join_next().await {
                 self.finish(joined);
@@ -235,16 +258,25 @@ where
     }
 }
 
+/// A key that was worked on, and what is to become of it.
+struct Worked<K> {
+    key: K,
+    outcome: Outcome,
+    failure: Option<Failure>,
+}
+
 /// What becomes of a key after `attempted`, and what there is to tell; `failures` counts this one.
 fn judge<E: ReconcileError>(
     attempted: Attempt<Result<Requeue, E>>,
     failures: u32,
 ) -> (Outcome, Option<Failure>) {
+    let mut reason = None;
     let (outcome, cause, message) = match attempted {
         Attempt::Finished(Ok(Requeue::AwaitChange)) => return (Outcome::Settled, None),
         Attempt::Finished(Ok(Requeue::After(delay))) => return (Outcome::After(delay), None),
         Attempt::Finished(Err(err)) => {
             let within = err.retry_within().map_or(Outcome::Retry, Outcome::RetryWithin);
+            reason = err.reason();
             let outcome = err.retry_after().map_or(within, Outcome::RetryAfter);
             (outcome, Cause::Error, Report(&err).to_string())
         }
@@ -253,11 +285,11 @@ fn judge<E: ReconcileError>(
             (Outcome::Retry, Cause::Deadline, format!("not finished after {deadline:?}"))
         }
     };
-    (outcome, Some(Failure { cause, failures, message }))
+    (outcome, Some(Failure { cause, failures, message, reason }))
 }
 
 fn tell(failure: &Failure) {
-    let Failure { cause, failures, message } = failure;
+    let Failure { cause, failures, message, .. } = failure;
     match cause {
         Cause::Error => tracing::warn!(failures, error = message, "reconcile failed"),
         Cause::Panic => tracing::error!(failures, error = message, "reconcile panicked"),

@@ -81,6 +81,15 @@ pub struct Job<K> {
     pub failures: u32,
 }
 
+/// What there is to tell of a key that was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// How long it was worked on.
+    pub worked: Duration,
+    /// How long it waits now, unless it is added before; `None`: until it is added.
+    pub waits: Option<Duration>,
+}
+
 /// The work queue. See the [module](self).
 #[derive(Debug)]
 pub struct WorkQueue<K> {
@@ -175,17 +184,18 @@ impl<K: Ord + Hash + Clone> WorkQueue<K> {
         Some(Job { key, waited: now.duration_since(due), failures: waiting.failures })
     }
 
-    /// Takes back a key that [`pop`](Self::pop) handed out; answers how long it was worked on.
+    /// Takes back a key that [`pop`](Self::pop) handed out; answers how long it was worked on, and
+    /// how long it waits now.
     ///
     /// # Panics
     ///
     /// When `key` was not handed out: two workers would have had it.
-    pub fn done(&mut self, key: &K, outcome: Outcome, now: Instant) -> Duration {
+    pub fn done(&mut self, key: &K, outcome: Outcome, now: Instant) -> Done {
         let (key, active) =
             self.active.remove_entry(key).expect("done() is for a key that pop() handed out");
         let worked = now.duration_since(active.since);
         if self.is_closed {
-            return worked;
+            return Done { worked, waits: None };
         }
         let failures = match outcome {
             Outcome::Settled | Outcome::After(_) => 0,
@@ -205,10 +215,13 @@ impl<K: Ord + Hash + Clone> WorkQueue<K> {
             };
             Wish { priority, due: now + delay.min(MAX_DELAY) }
         });
+        let mut waits = None;
         for wish in active.again.into_iter().chain(next) {
+            let left = wish.due.saturating_duration_since(now);
+            waits = Some(waits.map_or(left, |waits: Duration| waits.min(left)));
             self.enqueue(key.clone(), wish, failures);
         }
-        worked
+        Done { worked, waits }
     }
 
     /// When the next key is due: not after now if a `pop` would yield one, `None` when none waits.

@@ -250,8 +250,16 @@ fn tells_what_waits_and_what_runs() {
     assert_eq!((queue.len(), queue.n_due(now), queue.is_empty()), (2, 1, false));
     let later = now + secs(2);
     assert_eq!(queue.running(later).collect::<Vec<_>>(), [(&"a", secs(2))]);
-    assert_eq!(queue.done(&"a", Settled, later), secs(2));
+    assert_eq!(queue.done(&"a", Settled, later), super::Done { worked: secs(2), waits: None });
     assert_eq!(queue.running(later).count(), 0);
+    // What it waits for now is the sooner of its back-off and what was asked for meanwhile.
+    queue.pop(later);
+    let waits = queue.done(&"b", After(secs(7)), later).waits;
+    assert_eq!(waits, Some(secs(7)));
+    queue.add("a", Change, later);
+    queue.pop(later);
+    queue.add_after("a", Change, secs(3), later);
+    assert_eq!(queue.done(&"a", RetryAfter(secs(5)), later).waits, Some(secs(3)));
 }
 
 /// The queue as a list of wishes: nothing is merged, so nothing can be merged wrongly.

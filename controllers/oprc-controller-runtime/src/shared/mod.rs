@@ -20,7 +20,7 @@ use self::meters::Meters;
 pub(crate) use self::meters::{describe_metrics, labels};
 use crate::{
     backoff::Backoff,
-    queue::{Job, Outcome, Priority, WorkQueue},
+    queue::{Done, Job, Outcome, Priority, WorkQueue},
 };
 
 /// How long due work may wait while nothing is finished, until the queue counts as stalled.
@@ -154,9 +154,9 @@ impl<K: Key> Queue<K> {
     /// # Panics
     ///
     /// When it was not handed out.
-    pub fn done(&self, key: &K, outcome: Outcome) {
+    pub fn done(&self, key: &K, outcome: Outcome) -> Option<Duration> {
         let now = Instant::now();
-        let worked = {
+        let Done { worked, waits } = {
             let mut state = self.shared.state.lock();
             state.last_finished = now;
             state.work.done(key, outcome, now)
@@ -166,6 +166,7 @@ impl<K: Key> Queue<K> {
             self.shared.meters.retries.increment(1);
         }
         self.shared.bell.notify_one();
+        waits
     }
 
     /// Whether work is due while nothing has been finished for [`STALLED_AFTER`].

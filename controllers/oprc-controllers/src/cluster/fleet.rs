@@ -10,7 +10,7 @@ use oprc_controller_runtime::{
 };
 use oprc_cp_storage::keys::Key;
 use oprc_crm_client::Crm;
-use oprc_models::{cluster::ClusterSpec, meta::Stored, names::ClusterName};
+use oprc_models::{cluster::ClusterSpec, event::About, meta::Stored, names::ClusterName};
 use parking_lot::Mutex;
 use tokio::{
     task::{self, JoinError, JoinSet},
@@ -134,7 +134,12 @@ impl Fleet {
             let fleet = Arc::clone(&fleet);
             async move { fleet.reconcile_status(&cluster).await }
         });
-        let statuses = statuses.on_failure(failing::of_clusters(&self.context));
+        let statuses =
+            statuses
+                .on_failure(failing::of_clusters(&self.context))
+                .on_retry(failing::told(&self.context, |name: &ClusterName| {
+                    Some(About::Cluster(name.clone()))
+                }));
         let mut tasks = JoinSet::new();
         tasks.spawn(statuses.run(stop.clone()));
         let mut running = BTreeMap::new();
@@ -268,6 +273,9 @@ async fn run_agent(agent: Arc<Agent>, settings: Settings, stop: CancellationToke
         units::note_failure(&of_failures, &work, &failure);
         Box::pin(std::future::ready(()))
     }));
+    let of_retries = Arc::clone(&agent);
+    let units =
+        units.on_retry(failing::told(&agent.context, move |work| units::about(&of_retries, work)));
     let config = Config { concurrency: RECORDS_AT_ONCE, grace: GRACE, ..Config::default() };
     let of_records = Arc::clone(&agent);
     let records = Controller::new(agent.records.clone(), config, move |id| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oprc_controller_runtime::controller::{self, Requeue};
+use oprc_controller_runtime::controller::{self, ReconcileError, Requeue};
 use oprc_cp_storage::keys::Key;
 use oprc_crm_client::{CallError, Deleted};
 use oprc_models::{
@@ -115,6 +115,17 @@ pub(crate) fn note_failure(agent: &Agent, work: &Work, failure: &controller::Fai
         at: (agent.context.now)(),
     };
     agent.note(&id, Verdict::Refused(refusal, deployment.clone()));
+}
+
+/// What a failure of `work` is about.
+pub(crate) fn about(agent: &Agent, work: &Work) -> Option<About> {
+    match work {
+        Work::Unit(deployment) => Some(About::Deployment(deployment.clone())),
+        Work::Orphan(id) => match agent.mirror.lock().observe(id) {
+            Observation::Present(record) => Some(About::Deployment(record.deployment_key.clone())),
+            Observation::Absent | Observation::Unknown => None,
+        },
+    }
 }
 
 fn decide_unit(agent: &Agent, deployment: &DeploymentKey) -> Result<Decision, Error> {
@@ -305,34 +316,21 @@ impl<'a> Call<'a> {
         if error.may_have_been_done() {
             agent.want_listing();
         }
-        self.tell(&error);
+        let generation = self.generation;
+        let about = About::Deployment(self.deployment.clone());
         let verdict = self.verdict_of(&error);
         self.end(verdict);
+        let (cluster, retry_after) = (agent.cluster.clone(), error.retry_after());
+        let error = Error::Call { cluster, generation, source: error, retry_after };
         if agent.next_probe().is_some() {
             // The breaker is open: it paces the tries, and all goes on at once when it heals.
+            agent.context.recorder.warning(about, error.reason().unwrap_or("CallFailed"), || {
+                format!("{}; goes on when the cluster is back", Report(&error))
+            });
             agent.park(work.clone());
             return Ok(Requeue::AwaitChange);
         }
-        let retry_after = error.retry_after();
-        Err(Error::Call { cluster: agent.cluster.clone(), source: error, retry_after })
-    }
-
-    /// Tells people of a failure, in the CRM's words where it has any.
-    fn tell(&self, error: &CallError) {
-        let (cluster, generation) = (&self.agent.cluster, self.generation);
-        let (reason, rest) = match error {
-            CallError::Refused { .. } | CallError::Stale { .. } => {
-                ("Refused", "tried again ever more slowly")
-            }
-            _ if self.agent.next_probe().is_some() => {
-                ("CallFailed", "goes on when the cluster is back")
-            }
-            _ => ("CallFailed", "tried again soon"),
-        };
-        let about = About::Deployment(self.deployment.clone());
-        self.agent.context.recorder.warning(about, reason, || {
-            format!("{cluster}, generation {generation}: {}; {rest}", Report(error))
-        });
+        Err(error)
     }
 
     fn verdict_of(&self, error: &CallError) -> Verdict {

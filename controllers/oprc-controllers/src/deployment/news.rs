@@ -9,7 +9,10 @@ use oprc_models::{
     status::DeploymentStatus,
     unit::{Desired, StoredUnit},
 };
-use oprc_planning::deployment::Plan;
+use oprc_planning::{
+    deployment::{Input, Plan},
+    place,
+};
 
 /// One thing to tell of a deployment.
 pub(super) struct News {
@@ -24,38 +27,80 @@ impl News {
     }
 }
 
-/// What of `plan` is worth telling, where there were these units and this status.
+/// What of `plan`, which was made of `before`, is worth telling.
 pub(super) fn of(
     plan: &Plan,
-    units: &BTreeMap<ClusterName, StoredUnit>,
-    status: Option<&DeploymentStatus>,
+    before: &Input<'_>,
+    is_registered: impl Fn(&ClusterName) -> bool,
 ) -> Vec<News> {
     let mut news = Vec::new();
-    let names = |desired: Desired| {
-        let units = plan.units.iter().filter(|(_, unit)| unit.desired == desired);
-        units.map(|(cluster, _)| cluster.as_str()).collect::<Vec<_>>().join(", ")
+    let planned = |desired| plan.units.iter().filter(move |(_, unit)| unit.desired == desired);
+    let names = |units: Vec<&ClusterName>| {
+        units.into_iter().map(ClusterName::as_str).collect::<Vec<_>>().join(", ")
     };
-    let (wanted, unwanted) = (names(Desired::Present), names(Desired::Absent));
+    let wanted = names(planned(Desired::Present).map(|(cluster, _)| cluster).collect());
     if !wanted.is_empty() {
-        let is_new = plan.units.keys().any(|cluster| !units.contains_key(cluster));
+        let is_new = plan.units.keys().any(|cluster| !before.units.contains_key(cluster));
         let reason = if is_new { "Placed" } else { "Planned" };
         news.push(News::normal(reason, format!("planned on {wanted}")));
     }
+    let unwanted: Vec<String> = planned(Desired::Absent)
+        .map(|(cluster, unit)| {
+            format!("{cluster}: {}", why_not(before, &is_registered, cluster, unit))
+        })
+        .collect();
     if !unwanted.is_empty() {
-        let instead = if wanted.is_empty() {
-            String::new()
+        let (unwanted, elsewhere) = (unwanted.join("; "), elsewhere(plan, before.units));
+        news.push(if elsewhere.is_empty() {
+            News::normal("Withdrawn", format!("to be removed from {unwanted}"))
         } else {
-            format!("; planned on {wanted} instead")
-        };
-        news.push(News::normal("Withdrawn", format!("to be removed from {unwanted}{instead}")));
+            News::normal("Moved", format!("moved to {} from {unwanted}", names(elsewhere)))
+        });
     }
     let new = plan.status.as_ref();
-    let before = status.map(|before| before.condition);
-    news.extend(new.filter(|new| before != Some(new.condition)).map(became));
+    let told = before.status.map(|before| before.condition);
+    news.extend(new.filter(|new| told != Some(new.condition)).map(became));
     if plan.is_finished {
         news.push(News::normal("Removed", "nothing of it is left".to_owned()));
     }
     news
+}
+
+/// The clusters that get a unit where none was wanted before.
+fn elsewhere<'p>(
+    plan: &'p Plan,
+    units: &BTreeMap<ClusterName, StoredUnit>,
+) -> Vec<&'p ClusterName> {
+    let was_wanted = |cluster: &ClusterName| {
+        units.get(cluster).is_some_and(|unit| unit.desired == Desired::Present)
+    };
+    let wanted = plan.units.iter().filter(|(_, unit)| unit.desired == Desired::Present);
+    wanted.map(|(cluster, _)| cluster).filter(|cluster| !was_wanted(cluster)).collect()
+}
+
+/// Why the unit on `cluster` is to go.
+fn why_not(
+    before: &Input<'_>,
+    is_registered: impl Fn(&ClusterName) -> bool,
+    cluster: &ClusterName,
+    unit: &StoredUnit,
+) -> &'static str {
+    let Some(spec) = before.spec.filter(|spec| !spec.meta.is_deleting()) else {
+        return "the deployment is to be deleted";
+    };
+    if let Some(why) = place::against(&spec.spec, cluster, is_registered) {
+        return why;
+    }
+    let was_absent = before.units.get(cluster).is_some_and(|it| it.desired == Desired::Absent);
+    if was_absent {
+        "its CRM has had a newer generation"
+    } else if unit.deployment_uid != spec.meta.uid {
+        "the deployment was created anew"
+    } else if unit.unit.class_key != spec.spec.class_key {
+        "it is of another class now"
+    } else {
+        "another cluster holds it"
+    }
 }
 
 /// What it became, and why.

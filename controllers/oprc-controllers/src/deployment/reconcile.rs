@@ -96,7 +96,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         awaiting.lock().remove(key);
     }
     let (mut basis, mut writes) = (Vec::new(), Vec::new());
-    let news = news::of(&plan, &units, status.map(|entry| &*entry.value));
+    let news = news::of(&plan, &input, |cluster| View(&state).is_registered(cluster));
     if !plan.units.is_empty() {
         // An intent beside the spec does not remove it, whatever becomes of the intent.
         let spec_key = Key::Deployment(key.clone());

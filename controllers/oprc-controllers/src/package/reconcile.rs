@@ -3,7 +3,13 @@
 
 use oprc_controller_runtime::controller::Requeue;
 use oprc_cp_storage::{Check, Revision, Write, keys::Key};
-use oprc_models::names::PackageName;
+use oprc_models::{
+    condition::{Truth, find},
+    event::{About, Severity},
+    names::PackageName,
+    package::OPackage,
+    status::PackageStatus,
+};
 
 use crate::{
     context::{Context, as_it_was, chunks, put, remove, require_readable, trim},
@@ -16,9 +22,12 @@ use crate::{
 ///
 /// [`Error`]; in each case the next pass reads everything again.
 pub(crate) async fn reconcile(context: &Context, name: &PackageName) -> Result<Requeue, Error> {
-    let Decided { basis, writes } = decide(context, name)?;
+    let Decided { basis, writes, news } = decide(context, name)?;
     for chunk in chunks(writes) {
         context.commit_on(&basis, chunk).await?;
+    }
+    if let Some(News { severity, reason, message }) = news {
+        context.recorder.note(About::Package(name.clone()), severity, &reason, || message);
     }
     Ok(Requeue::AwaitChange)
 }
@@ -29,6 +38,32 @@ struct Decided {
     basis: Vec<Check>,
     /// The package itself after what is kept beside it.
     writes: Vec<Write>,
+    /// What people may want to know once it is written.
+    news: Option<News>,
+}
+
+/// What there is to tell of a package.
+struct News {
+    severity: Severity,
+    reason: String,
+    message: String,
+}
+
+impl News {
+    /// What of the status `new` of `package` was not said `before`: what it says of its readiness.
+    fn of(package: &OPackage, before: Option<&PackageStatus>, new: &PackageStatus) -> Option<Self> {
+        let ready = |status: &PackageStatus| find(&status.conditions, "Ready").cloned();
+        let (before, new) = (before.and_then(ready), ready(new)?);
+        let told = before.as_ref().map(|before| (&before.reason, &before.message));
+        // That a package which needs nothing has all that it needs is no news.
+        let is_news = match told {
+            Some(told) => told != (&new.reason, &new.message),
+            None => new.status != Truth::True || !package.dependencies.is_empty(),
+        };
+        let is_bad = new.status != Truth::True && new.reason != "Deleting";
+        let severity = if is_bad { Severity::Warning } else { Severity::Normal };
+        is_news.then_some(Self { severity, reason: new.reason, message: new.message })
+    }
 }
 
 impl Decided {
@@ -37,7 +72,7 @@ impl Decided {
     /// Whoever takes up a package that is on its way out keeps its history.
     fn removal(name: &PackageName, at: Option<Revision>, writes: Vec<Write>) -> Self {
         let key = Key::Package(name.clone()).to_string();
-        Self { basis: vec![Check { key, precondition: as_it_was(at) }], writes }
+        Self { basis: vec![Check { key, precondition: as_it_was(at) }], writes, news: None }
     }
 }
 
@@ -53,7 +88,7 @@ fn decide(context: &Context, name: &PackageName) -> Result<Decided, Error> {
     };
     // A push may be about to make it anew; what comes of that is told.
     let is_staged = state.intent(&key).is_some();
-    let nothing = || Decided { basis: Vec::new(), writes: Vec::new() };
+    let nothing = || Decided { basis: Vec::new(), writes: Vec::new(), news: None };
     let Some(package) = state.packages.get(name) else {
         if is_staged {
             return Ok(nothing());
@@ -73,7 +108,9 @@ fn decide(context: &Context, name: &PackageName) -> Result<Decided, Error> {
         tracing::info!(package = %name, "nothing depends on it; removing it");
         let removed = remove(&key, package.revision);
         let writes = trimmed(0).into_iter().chain(removed_status).chain([removed]).collect();
-        return Ok(Decided::removal(name, Some(package.revision), writes));
+        let (reason, message) = ("Deleted".to_owned(), "nothing depends on it".to_owned());
+        let news = Some(News { severity: Severity::Normal, reason, message });
+        return Ok(Decided { news, ..Decided::removal(name, Some(package.revision), writes) });
     }
     let new = oprc_planning::package::status(
         &package.value,
@@ -82,8 +119,9 @@ fn decide(context: &Context, name: &PackageName) -> Result<Decided, Error> {
         (context.now)(),
     );
     let mut writes = trimmed(context.history_limit);
+    let news = News::of(&package.value.spec, status.map(|entry| &*entry.value), &new);
     if status.is_none_or(|entry| *entry.value != new) {
         writes.push(put(&status_key, status.map(|entry| entry.revision), &new)?);
     }
-    Ok(Decided { basis: Vec::new(), writes })
+    Ok(Decided { basis: Vec::new(), writes, news })
 }
