@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use fastrand::Rng;
+use oprc_cp_storage::testing::{EtcdConfig, EtcdProcess};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
@@ -132,4 +133,21 @@ async fn five_thousand_documents_in_one_push(backend: Backend) {
         assert!(items.iter().all(|item| item["outcome"] == round), "{round}");
     }
     nothing_is_left(&world).await;
+}
+
+/// An etcd that takes less in one transaction, and a Package Manager that knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_etcd_that_takes_less_at_once() {
+    let extra_args = vec!["--max-txn-ops=32".to_owned()];
+    let etcd = EtcdProcess::start(EtcdConfig { extra_args, ..EtcdConfig::default() }).await;
+    let mut world = World::without_pm(Backend::Embedded, &["edge-1"]).await;
+    world.etcd = Some(etcd);
+    world.set("OPRC_PM_ETCD_MAX_TXN_OPS", "32");
+    world.add_pm().await;
+    world.put_package("1.0.0").await;
+    for tag in 1..=2 {
+        assert_eq!(push(world.api(), &documents(60, tag)).await.unwrap(), 200);
+        assert_eq!(tags(world.api()).await, BTreeMap::from([(tag.to_string(), 60)]));
+        world.runs_on("cart-0059", &["edge-1"]).await;
+    }
 }

@@ -267,6 +267,11 @@ pub trait Store: Send + Sync + 'static {
         at: Option<Revision>,
     ) -> Result<Page, Error>;
 
+    /// The most writes and checks, together, of one transaction that it takes.
+    fn max_txn_ops(&self) -> usize {
+        MAX_TXN_OPS
+    }
+
     /// Carries out `txn` when all its preconditions hold; answers the revision it made.
     ///
     /// A transaction without writes makes no revision: it answers the current one.

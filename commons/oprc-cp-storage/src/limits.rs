@@ -5,10 +5,17 @@ use std::collections::BTreeSet;
 
 use crate::{Error, Op, Precondition, Revision, Txn};
 
-/// The most writes, and the most preconditions, of one transaction.
-///
-/// etcd's default is 128 of each; ours adds the head key, and one read for each key.
-pub const MAX_TXN_OPS: usize = 120;
+/// The most comparisons, and the most operations, of one transaction that etcd takes by default: its
+/// `--max-txn-ops`.
+pub const ETCD_TXN_OPS: usize = 128;
+
+/// What is kept free of that: the write of the head key, and room for a key that is compared twice,
+/// as one that is written and checked in transactions that go together is.
+pub const RESERVED_TXN_OPS: usize = 8;
+
+/// The most writes and checks of one transaction, unless a store says otherwise: see
+/// [`Store::max_txn_ops`](crate::Store::max_txn_ops).
+pub const MAX_TXN_OPS: usize = ETCD_TXN_OPS - RESERVED_TXN_OPS;
 
 /// The most bytes of one transaction, as [`txn_bytes`] counts them.
 ///
@@ -37,13 +44,13 @@ pub fn txn_bytes(txn: &Txn) -> usize {
     writes.chain(checks).sum()
 }
 
-/// Refuses what some backend would refuse.
-pub(crate) fn validate(txn: &Txn) -> Result<(), Error> {
+/// Refuses what some backend would refuse; of one that takes `max_ops` writes and checks.
+pub(crate) fn validate(txn: &Txn, max_ops: usize) -> Result<(), Error> {
     let refused = |reason: String| Err(Error::Refused { reason });
     let n_preconditions = txn.writes.len() + txn.checks.len();
-    if n_preconditions > MAX_TXN_OPS {
+    if n_preconditions > max_ops {
         return refused(format!(
-            "{n_preconditions} writes and checks in one transaction: want at most {MAX_TXN_OPS}"
+            "{n_preconditions} writes and checks in one transaction: want at most {max_ops}"
         ));
     }
     let n_bytes = txn_bytes(txn);

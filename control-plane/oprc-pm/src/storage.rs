@@ -86,6 +86,7 @@ fn etcd_options(etcd: &Etcd) -> Result<EtcdOptions, OpenError> {
     let endpoints = etcd.endpoints.iter().map(|endpoint| endpoint.as_str().to_owned()).collect();
     let mut options = EtcdOptions::new(endpoints, etcd.key_prefix.clone());
     options.timeout = etcd.timeout;
+    options.max_txn_ops = etcd.max_txn_ops;
     options.ca_cert_pem = etcd.tls.ca_cert_path.as_ref().map(read).transpose()?;
     if let Some(client) = &etcd.tls.client {
         options.client_cert_pem = Some(read(&client.cert_path)?);

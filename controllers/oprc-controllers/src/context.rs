@@ -20,8 +20,12 @@ pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// How long a reconcile waits to see its own write.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Writes in one transaction: etcd allows 128 operations, and the store adds one of its own.
-pub(crate) const MAX_WRITES: usize = 100;
+/// Writes in one transaction, at most.
+const MAX_WRITES: usize = 100;
+
+/// Checks that a transaction may have besides its writes: the term's fence, and what it was decided
+/// on.
+const MAX_CHECKS: usize = 4;
 
 /// What every controller of one term is given.
 #[derive(Clone)]
@@ -43,6 +47,25 @@ pub struct Context {
 }
 
 impl Context {
+    /// Writes in one transaction, at most.
+    pub(crate) fn max_writes(&self) -> usize {
+        self.store.max_txn_ops().saturating_sub(MAX_CHECKS).clamp(1, MAX_WRITES)
+    }
+
+    /// Transactions of at most [`max_writes`](Self::max_writes). Each part alone is a step in the
+    /// right direction, and the next pass takes what a failure in between left.
+    pub(crate) fn chunks(
+        &self,
+        mut writes: Vec<Write>,
+    ) -> impl Iterator<Item = Vec<Write>> + use<> {
+        let max_writes = self.max_writes();
+        std::iter::from_fn(move || {
+            let rest = writes.split_off(writes.len().min(max_writes));
+            let chunk = std::mem::replace(&mut writes, rest);
+            (!chunk.is_empty()).then_some(chunk)
+        })
+    }
+
     /// Writes, if the term still lasts, and waits until the cache shows it: so that the next pass
     /// over the same key does not decide on what was before.
     ///
@@ -98,16 +121,6 @@ pub(crate) fn trim(
     let n_too_many = archived.len().saturating_sub(limit);
     let oldest = archived.iter().take(n_too_many);
     oldest.map(|(generation, at)| remove(&revision(*generation), *at)).collect()
-}
-
-/// Transactions of at most [`MAX_WRITES`]. Each part alone is a step in the right direction, and
-/// the next pass takes what a failure in between left.
-pub(crate) fn chunks(mut writes: Vec<Write>) -> impl Iterator<Item = Vec<Write>> {
-    std::iter::from_fn(move || {
-        let rest = writes.split_off(writes.len().min(MAX_WRITES));
-        let chunk = std::mem::replace(&mut writes, rest);
-        (!chunk.is_empty()).then_some(chunk)
-    })
 }
 
 /// Refuses to decide while a stored value that matters cannot be read.

@@ -36,6 +36,12 @@ settings! {
         ///
         /// Why 5: etcd elects a leader within one to two seconds; a write in that time should wait.
         timeout_secs: Within<1, 60> = "OPRC_PM_ETCD_TIMEOUT_SECS" or "5",
+        /// Most operations of one transaction that etcd takes: its `--max-txn-ops`; 8 of them are kept for the store's own.
+        ///
+        /// A push of more documents than that goes in several transactions, and takes effect at one
+        /// moment all the same. Why 128: etcd's default. Why at least 32: a transaction has
+        /// checks besides what it writes, and should still be worth its while.
+        max_txn_ops: Within<32, 10_000> = "OPRC_PM_ETCD_MAX_TXN_OPS" or "128",
     }
 }
 
@@ -52,6 +58,8 @@ pub struct Etcd {
     pub tls: Tls,
     /// Longest time that one request may take.
     pub timeout: Duration,
+    /// Most operations of one transaction that it takes.
+    pub max_txn_ops: usize,
 }
 
 /// A user of etcd.
@@ -101,7 +109,9 @@ impl Etcd {
         .check(parser);
         check_encryption(parser, ENDPOINTS, &endpoints, &tls);
         let timeout = variables.timeout_secs.secs();
-        Some(Self { endpoints, login, key_prefix: variables.key_prefix.0, tls, timeout })
+        let max_txn_ops = variables.max_txn_ops.count();
+        let key_prefix = variables.key_prefix.0;
+        Some(Self { endpoints, login, key_prefix, tls, timeout, max_txn_ops })
     }
 }
 

@@ -181,6 +181,12 @@ fn etcd_is_configured_when_it_is_used_and_only_then() {
     check(&[urls], &[(ENDPOINTS, unused)]);
     let mixed = (ENDPOINTS, "https://a:2379,http://b:2379");
     check(&[etcd, mixed], &[(ENDPOINTS, "mixes http:// and https://")]);
+    for (wrong, is_right) in [("31", false), ("10001", false), ("many", false), ("32", true)] {
+        const MAX_OPS: &str = "OPRC_PM_ETCD_MAX_TXN_OPS";
+        let want = format!("{wrong:?} is wrong: want a whole number from 32 to 10000");
+        let mistakes = [(MAX_OPS, want.as_str())];
+        check(&[etcd, urls, (MAX_OPS, wrong)], if is_right { &[] } else { &mistakes });
+    }
     let user = ("OPRC_PM_ETCD_USERNAME", "pm");
     let problem = "is not set, nor OPRC_PM_ETCD_PASSWORD_FILE, but the username is";
     check(&[etcd, urls, user], &[("OPRC_PM_ETCD_PASSWORD", problem)]);

@@ -48,6 +48,8 @@ struct Inner {
     calls: Endpoints,
     watches: Endpoints,
     timeout: Duration,
+    /// The most writes and checks of one transaction.
+    max_txn_ops: usize,
 }
 
 impl fmt::Debug for EtcdStore {
@@ -72,6 +74,7 @@ impl EtcdStore {
             calls: Endpoints::new(&options),
             watches: Endpoints::new(&options),
             timeout: options.timeout,
+            max_txn_ops: options.max_txn_ops.saturating_sub(limits::RESERVED_TXN_OPS),
         };
         let store = Self { inner: Arc::new(inner) };
         store.head().await?;
@@ -109,6 +112,10 @@ impl EtcdStore {
 
 #[async_trait]
 impl Store for EtcdStore {
+    fn max_txn_ops(&self) -> usize {
+        self.inner.max_txn_ops
+    }
+
     async fn get(&self, key: &str) -> Result<Option<KeyValue>, Error> {
         let response = self.range(self.inner.keys.full(key), GetOptions::new(), About::NOTHING);
         let response = response.await.map_err(Failure::into_error)?;
@@ -161,7 +168,7 @@ impl Store for EtcdStore {
     }
 
     async fn txn(&self, txn: Txn) -> Result<Revision, Error> {
-        limits::validate(&txn)?;
+        limits::validate(&txn, self.inner.max_txn_ops)?;
         let request = transaction::request(&self.inner.keys, &txn);
         let about = About::lease(transaction::first_lease(&txn));
         let repeat = if txn.writes.is_empty() { Repeat::Safe } else { Repeat::Unsafe };

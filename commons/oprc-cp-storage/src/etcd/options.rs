@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::limits::ETCD_TXN_OPS;
+
 /// How to reach etcd, and where in it our keys are.
 #[derive(Clone, Debug)]
 pub struct EtcdOptions {
@@ -22,6 +24,8 @@ pub struct EtcdOptions {
     pub client_key_pem: Option<Secret>,
     /// How long a call may take, fail-over included.
     pub timeout: Duration,
+    /// The most operations of one transaction that etcd takes: its `--max-txn-ops`.
+    pub max_txn_ops: usize,
 }
 
 impl EtcdOptions {
@@ -39,6 +43,7 @@ impl EtcdOptions {
             client_cert_pem: None,
             client_key_pem: None,
             timeout: Duration::from_secs(5),
+            max_txn_ops: ETCD_TXN_OPS,
         }
     }
 }

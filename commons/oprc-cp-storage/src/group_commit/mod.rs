@@ -37,7 +37,7 @@ pub(crate) fn describe_metrics() {
 /// How much may be merged.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// The most writes and checks of a merged transaction; at most [`MAX_TXN_OPS`].
+    /// The most writes and checks of a merged transaction; no more than the store takes.
     pub max_ops: usize,
     /// The most bytes of a merged transaction. A larger single one goes alone.
     pub max_bytes: usize,
@@ -104,6 +104,7 @@ impl<S: Store> GroupCommit<S> {
     /// Merges what goes to `store`.
     #[must_use]
     pub fn new(store: S, options: Options) -> Self {
+        let options = Options { max_ops: options.max_ops.min(store.max_txn_ops()), ..options };
         let inner = Inner {
             store,
             options,
@@ -303,8 +304,12 @@ impl error::Error for SharedCause {
 
 #[async_trait]
 impl<S: Store> Store for GroupCommit<S> {
+    fn max_txn_ops(&self) -> usize {
+        self.inner.store.max_txn_ops()
+    }
+
     async fn txn(&self, txn: Txn) -> Result<Revision, Error> {
-        limits::validate(&txn)?;
+        limits::validate(&txn, self.max_txn_ops())?;
         if txn.writes.is_empty() {
             return self.inner.store.txn(txn).await;
         }

@@ -29,7 +29,7 @@ impl Pending {
     /// [`Error::Conflict`] with every failing key, [`Error::LeaseGone`], [`Error::Refused`]; then
     /// nothing has changed.
     pub fn txn(&mut self, mvcc: &Mvcc, txn: Txn, now: Instant) -> Result<Revision, Error> {
-        limits::validate(&txn)?;
+        limits::validate(&txn, limits::MAX_TXN_OPS)?;
         let written = txn.writes.iter().map(|write| (&write.key, write.precondition));
         let checked = txn.checks.iter().map(|check| (&check.key, check.precondition));
         let failing: BTreeSet<&String> = checked

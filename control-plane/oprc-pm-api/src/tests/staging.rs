@@ -260,3 +260,35 @@ async fn five_thousand_documents() {
     assert_eq!(outcomes(&reply).iter().filter(|o| o.contains("replaced")).count(), 1);
     assert_eq!(world.store.n_txns.load(Ordering::SeqCst), before + 1);
 }
+
+/// With a store that takes less at once, what else is one transaction goes by intents: nobody sees a
+/// part of it then either.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_takes_less_at_once() {
+    const N: usize = 40;
+    for (max_txn_ops, is_staged) in [(None, false), (Some(24), true)] {
+        let store = FaultyStore { max_txn_ops, ..FaultyStore::default() };
+        let world = World::over(Arc::new(store), Limits::default());
+        world.cache.filled().await;
+        let (_watching, _) = watch(&world, N);
+        for (tag, want) in [("one", "created 1"), ("two", "replaced 2")] {
+            let before = world.store.n_txns.load(Ordering::SeqCst);
+            let reply = apply(&world, "?bundle=b", &documents(N, tag)).await.is(200);
+            assert!(outcomes(&reply).iter().all(|outcome| outcome.ends_with(want)), "{reply:?}");
+            let n_txns = world.store.n_txns.load(Ordering::SeqCst) - before;
+            assert_eq!(n_txns > 2, is_staged, "{n_txns} transactions for {max_txn_ops:?}");
+            assert_eq!((n_pushes(&world).await, n_intents(&world).await), (0, 0));
+        }
+        // A document alone, with what goes with it, is still one transaction, or refused.
+        let inline: Vec<Value> =
+            (0..N).map(|n| json!({"key": format!("i{n}"), "class_key": "Cart"})).collect();
+        let large = with(package("large"), "deployments", json!(inline));
+        let reply = world.put("/api/v1/packages/large", large).await;
+        match is_staged {
+            true => drop(reply.refused(413, "transaction_too_large")),
+            false => drop(reply.is(201)),
+        }
+        world.delete("/api/v1/packages/shop?cascade=true").await.is(202);
+        assert!(world.meta("deployments/d0039").await.unwrap().is_deleting());
+    }
+}

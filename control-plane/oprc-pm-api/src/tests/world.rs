@@ -54,6 +54,8 @@ pub(super) struct FaultyStore {
     pub(super) fault_in: AtomicU64,
     /// Whether the fault is the end of the process: it is cut off from then on.
     pub(super) is_fatal: AtomicBool,
+    /// The most writes and checks of a transaction, where it is less than usual.
+    pub(super) max_txn_ops: Option<usize>,
     /// Ends the watches.
     pub(super) watch_ends: Arc<Notify>,
 }
@@ -76,6 +78,10 @@ impl FaultyStore {
 
 #[async_trait]
 impl Store for FaultyStore {
+    fn max_txn_ops(&self) -> usize {
+        self.max_txn_ops.unwrap_or_else(|| self.memory.max_txn_ops())
+    }
+
     async fn get(&self, key: &str) -> Result<Option<KeyValue>, Error> {
         self.reach()?;
         self.memory.get(key).await
@@ -95,6 +101,9 @@ impl Store for FaultyStore {
     async fn txn(&self, txn: Txn) -> Result<Revision, Error> {
         self.reach()?;
         self.n_txns.fetch_add(1, Ordering::SeqCst);
+        if txn.writes.len() + txn.checks.len() > self.max_txn_ops() {
+            return Err(Error::Refused { reason: "too many operations".into() });
+        }
         let is_due = self.fault_in.load(Ordering::SeqCst) == 0;
         self.fault_in.fetch_sub(u64::from(!is_due), Ordering::SeqCst);
         let fault = if is_due { self.fault.lock().take() } else { None };

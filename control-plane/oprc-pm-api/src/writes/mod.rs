@@ -38,7 +38,7 @@ use std::{
 use bytes::Bytes;
 use oprc_controller_runtime::cache::{Cache, Freshness};
 use oprc_cp_storage::{
-    Check, Error as StoreError, MAX_TXN_OPS, Precondition, Revision, SharedStore, Txn, keys::Key,
+    Check, Error as StoreError, Precondition, Revision, SharedStore, Txn, keys::Key,
 };
 use oprc_models::{
     deployment::OClassDeployment,
@@ -123,7 +123,7 @@ impl Writes {
         new_uid: NewUid,
     ) -> Self {
         let turns = (0..N_TURNS).map(|_| tokio::sync::Mutex::new(())).collect();
-        let (max_revisions, max_txn_ops) = (DEFAULT_MAX_REVISIONS, MAX_TXN_OPS);
+        let (max_revisions, max_txn_ops) = (DEFAULT_MAX_REVISIONS, store.max_txn_ops());
         Self { store, cache, freshness, now, new_uid, turns, max_revisions, max_txn_ops }
     }
 
@@ -139,7 +139,7 @@ impl Writes {
     /// of a large one. Not below 3.
     #[must_use]
     pub fn in_transactions_of(self, max_txn_ops: usize) -> Self {
-        Self { max_txn_ops: max_txn_ops.clamp(3, MAX_TXN_OPS), ..self }
+        Self { max_txn_ops: max_txn_ops.min(self.max_txn_ops).max(3), ..self }
     }
 
     /// Creates or replaces a package and the deployments that it declares.
@@ -311,6 +311,7 @@ impl Writes {
         let mut wants_fresh = begins_fresh;
         let mut turn = None;
         let mut n_conflicts = 0;
+        let max_ops = self.store.max_txn_ops();
         loop {
             if wants_fresh && !is_fresh {
                 self.freshness.wait().await?;
@@ -321,13 +322,13 @@ impl Writes {
             let decided = self.decided(&seen, |view| decide(view, &stamp));
             let (decisions, archived, stored_at) = match decided {
                 Ok(decided) if decision::may_land(&decided.0, is_fresh) => decided,
-                settled if is_fresh => return kept(settled?.0),
+                settled if is_fresh => return kept(settled?.0, max_ops),
                 Ok(_) | Err(_) => {
                     wants_fresh = true;
                     continue;
                 }
             };
-            let (mut txn, texts) = transaction(&decisions)?;
+            let (mut txn, texts) = transaction(&decisions, max_ops)?;
             let early = archive::join(&mut txn, &archived, self.max_txn_ops)?;
             let (early, txn) = stored_at.of_all(early, txn);
             match self.land(early, txn).await {
@@ -389,7 +390,7 @@ impl Writes {
 }
 
 /// The transaction that carries out `decisions`, and the text of each principal spec.
-fn transaction(decisions: &[Decision<'_>]) -> Result<(Txn, Vec<Bytes>), Error> {
+fn transaction(decisions: &[Decision<'_>], max_ops: usize) -> Result<(Txn, Vec<Bytes>), Error> {
     let mut txn = Txn::default();
     let mut texts = Vec::with_capacity(decisions.len());
     for decision in decisions {
@@ -398,7 +399,7 @@ fn transaction(decisions: &[Decision<'_>]) -> Result<(Txn, Vec<Bytes>), Error> {
     // Several decisions may rest on one package.
     let mut checked = BTreeSet::new();
     txn.checks.retain(|check| checked.insert(check.key.clone()));
-    draft::fits(&txn, MAX_TXN_OPS)?;
+    draft::fits(&txn, max_ops)?;
     Ok((txn, texts))
 }
 
@@ -447,8 +448,8 @@ fn written(decisions: Vec<Decision<'_>>, texts: Vec<Bytes>, revision: Revision) 
 }
 
 /// The answers to decisions to leave everything as it is.
-fn kept(decisions: Vec<Decision<'_>>) -> Result<Vec<Written>, Error> {
-    let (_, texts) = transaction(&decisions)?;
+fn kept(decisions: Vec<Decision<'_>>, max_ops: usize) -> Result<Vec<Written>, Error> {
+    let (_, texts) = transaction(&decisions, max_ops)?;
     Ok(written(decisions, texts, Revision::default()))
 }
 

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 use super::news::{self, News};
 use crate::{
-    context::{Context, as_it_was, chunks, put, remove, require_readable, trim},
+    context::{Context, as_it_was, put, remove, require_readable, trim},
     error::Error,
 };
 
@@ -39,7 +39,7 @@ pub(crate) async fn reconcile(
     key: &DeploymentKey,
 ) -> Result<Requeue, Error> {
     let Decided { basis, writes, news } = decide(context, awaiting, key)?;
-    for chunk in chunks(writes) {
+    for chunk in context.chunks(writes) {
         context.commit_on(&basis, chunk).await?;
     }
     for News { severity, reason, message } in news {

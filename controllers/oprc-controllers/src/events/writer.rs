@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{DROPPED, Recorder, Shared};
-use crate::context::{Context, MAX_WRITES, as_it_was};
+use crate::context::{Context, as_it_was};
 
 /// Between two writes.
 const PACE: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ async fn write_all(shared: &Shared, context: &Context) -> std::convert::Infallib
         let taken = std::mem::take(&mut *shared.buffer.lock());
         let mut taken = taken.into_iter().peekable();
         while taken.peek().is_some() {
-            let chunk: BTreeMap<_, _> = taken.by_ref().take(MAX_WRITES).collect();
+            let chunk: BTreeMap<_, _> = taken.by_ref().take(context.max_writes()).collect();
             if let Err(error) = write(context, &mut lease, &chunk).await {
                 tracing::debug!(error = %error, "events were not written");
                 // Tried again with what comes next, if it may be better then.

@@ -12,7 +12,7 @@ use oprc_models::{
 };
 
 use crate::{
-    context::{Context, as_it_was, chunks, put, remove, require_readable, trim},
+    context::{Context, as_it_was, put, remove, require_readable, trim},
     error::Error,
 };
 
@@ -23,7 +23,7 @@ use crate::{
 /// [`Error`]; in each case the next pass reads everything again.
 pub(crate) async fn reconcile(context: &Context, name: &PackageName) -> Result<Requeue, Error> {
     let Decided { basis, writes, news } = decide(context, name)?;
-    for chunk in chunks(writes) {
+    for chunk in context.chunks(writes) {
         context.commit_on(&basis, chunk).await?;
     }
     if let Some(News { severity, reason, message }) = news {

@@ -20,7 +20,7 @@ use serde::de::IgnoredAny;
 use tokio::time::Instant;
 
 use crate::{
-    context::{Context, MAX_WRITES, remove, require_readable},
+    context::{Context, remove, require_readable},
     error::Error,
 };
 
@@ -69,7 +69,7 @@ pub(crate) async fn reconcile(
             let state = context.cache.read();
             require_readable(&state, |unreadable| *unreadable == key)?;
             let fate = state.fate(id);
-            let mut writes = state.settling(id, MAX_WRITES, MAX_BYTES);
+            let mut writes = state.settling(id, context.max_writes(), MAX_BYTES);
             let is_last = writes.is_empty();
             // The commit came after the last intent, so whoever sees it and no intent has seen all.
             if is_last && fate == Fate::Committed {
