@@ -32,7 +32,7 @@ pub const KINDS: [(&str, Make); 4] = [
     ("package", || of_document(Kind::Package)),
     ("deployment", || of_document(Kind::Deployment)),
     ("deployments", || of_document(Kind::Deployments)),
-    ("role-binding", of::<RoleBinding>),
+    ("role-binding", || of_document(Kind::RoleBinding)),
 ];
 
 /// Where definitions stand in an OpenAPI description.
@@ -45,6 +45,7 @@ pub fn of_document(kind: Kind) -> Value {
         Kind::Package => of::<OPackage>(),
         Kind::Deployment => of::<OClassDeployment>(),
         Kind::Deployments => of::<DeploymentList>(),
+        Kind::RoleBinding => of::<RoleBinding>(),
     }
 }
 

@@ -114,10 +114,10 @@ pub(crate) struct Apply {
     pub(crate) bundle: BundleArgs,
 }
 
-/// A push of all documents at once.
+/// How documents are pushed.
 #[derive(Debug, Default, Args)]
 pub(crate) struct BundleArgs {
-    /// Push all of it at one moment, or nothing, as the documents of this bundle
+    /// Push them as the documents of this bundle
     #[arg(long, value_name = "NAME")]
     pub(crate) bundle: Option<String>,
     /// Delete what the bundle has and the files have not
@@ -127,10 +127,10 @@ pub(crate) struct BundleArgs {
     #[arg(long, requires = "bundle")]
     pub(crate) force: bool,
     /// Where the files are kept, to be shown with what is pushed
-    #[arg(long, requires = "bundle", value_name = "URL")]
+    #[arg(long, value_name = "URL")]
     pub(crate) source_repository: Option<String>,
     /// The commit that they are of
-    #[arg(long, requires = "bundle", value_name = "COMMIT")]
+    #[arg(long, value_name = "COMMIT")]
     pub(crate) source_commit: Option<String>,
 }
 

@@ -2,7 +2,8 @@
 
 pub(crate) mod apply;
 pub(crate) mod auth;
-mod bundle;
+mod bindings;
+mod changes;
 mod compare;
 pub(crate) mod context;
 pub(crate) mod delete;
@@ -13,6 +14,7 @@ mod follow;
 pub(crate) mod get;
 mod poll;
 mod progress;
+mod push;
 pub(crate) mod rollout;
 pub(crate) mod schema;
 pub(crate) mod wait;

@@ -13,6 +13,7 @@ use oprc_models::{
     document::{self, Kind as Shape, Node, PackageDocument, Parsed},
     package::OPackage,
     problem::Violation,
+    role::RoleBinding,
 };
 
 use crate::{args::Files, error::Error, kind::Kind, term::plain};
@@ -35,6 +36,7 @@ pub(crate) struct Document {
 pub(crate) enum Spec {
     Package(Box<OPackage>),
     Deployment(Box<OClassDeployment>),
+    RoleBinding(RoleBinding),
 }
 
 impl Document {
@@ -42,6 +44,7 @@ impl Document {
         match self.spec {
             Spec::Package(_) => Kind::Package,
             Spec::Deployment(_) => Kind::Deployment,
+            Spec::RoleBinding(_) => Kind::RoleBinding,
         }
     }
 
@@ -49,6 +52,7 @@ impl Document {
         match &self.spec {
             Spec::Package(package) => package.name.as_str(),
             Spec::Deployment(deployment) => deployment.key.as_str(),
+            Spec::RoleBinding(binding) => binding.name.as_str(),
         }
     }
 
@@ -61,7 +65,7 @@ impl Document {
     pub(crate) fn inline(&self) -> &[OClassDeployment] {
         match &self.spec {
             Spec::Package(package) => &package.deployments,
-            Spec::Deployment(_) => &[],
+            Spec::Deployment(_) | Spec::RoleBinding(_) => &[],
         }
     }
 }
@@ -122,9 +126,10 @@ impl Loading {
         let taken = match document::kind(&node) {
             Some(Shape::Deployment) => deployment(node.clone()).map(|one| vec![one]),
             Some(Shape::Package | Shape::Deployments) => package(node),
+            Some(Shape::RoleBinding) => role_binding(node).map(|one| vec![one]),
             None => {
                 let message = "neither a package (name, classes, functions) nor a deployment \
-                               (key, package_name, class_key)";
+                               (key, package_name, class_key), nor a role binding (name, role)";
                 Err(vec![Violation::new("", message)])
             }
         };
@@ -180,6 +185,12 @@ fn deployment(node: Node) -> Result<Taken, Vec<Violation>> {
     let body = flow::to_text(&node);
     let Parsed { value, warnings } = document::deployment_node(node)?;
     Ok(Taken { spec: Spec::Deployment(Box::new(value)), body, warnings })
+}
+
+fn role_binding(node: Node) -> Result<Taken, Vec<Violation>> {
+    let body = flow::to_text(&node);
+    let Parsed { value, warnings } = document::role_binding_node(node)?;
+    Ok(Taken { spec: Spec::RoleBinding(value), body, warnings })
 }
 
 /// A package, or each deployment of a list of them.

@@ -17,11 +17,13 @@ pub(crate) enum Kind {
     Record,
     Class,
     Function,
+    Bundle,
+    RoleBinding,
 }
 
 /// The names that kinds go by, for messages.
 const KINDS: &str = "packages (pkg), deployments (deploy), clusters (cl), records (rec), classes, \
-                     functions (fn)";
+                     functions (fn), bundles, role-bindings (rb)";
 
 impl FromStr for Kind {
     type Err = Error;
@@ -34,6 +36,8 @@ impl FromStr for Kind {
             "record" | "records" | "rec" => Self::Record,
             "class" | "classes" => Self::Class,
             "function" | "functions" | "fn" => Self::Function,
+            "bundle" | "bundles" => Self::Bundle,
+            "role-binding" | "role-bindings" | "rolebindings" | "rb" => Self::RoleBinding,
             _ => return Err(Error::usage(format!("{name:?} is not a kind: want {KINDS}"))),
         })
     }
@@ -49,6 +53,8 @@ impl fmt::Display for Kind {
             Self::Record => "record",
             Self::Class => "class",
             Self::Function => "function",
+            Self::Bundle => "bundle",
+            Self::RoleBinding => "role-binding",
         })
     }
 }
@@ -63,6 +69,8 @@ impl Kind {
             Self::Record => "records",
             Self::Class => "classes",
             Self::Function => "functions",
+            Self::Bundle => "bundles",
+            Self::RoleBinding => "role-bindings",
         }
     }
 
@@ -75,6 +83,8 @@ impl Kind {
             Self::Record => client.list_records().read_as(),
             Self::Class => client.list_classes().read_as(),
             Self::Function => client.list_functions().read_as(),
+            Self::Bundle => client.list_bundles().read_as(),
+            Self::RoleBinding => client.list_role_bindings().read_as(),
         }
     }
 
@@ -89,24 +99,10 @@ impl Kind {
             Self::Deployment => client.get_deployment(name).read_as(),
             Self::Cluster => client.get_cluster(name).read_as(),
             Self::Record => client.get_record(name).read_as(),
+            Self::Bundle => client.get_bundle(name).read_as(),
+            Self::RoleBinding => client.get_role_binding(name).read_as(),
             Self::Class | Self::Function => {
                 return Err(Error::usage(format!("a {self} is a part of its package")));
-            }
-        })
-    }
-
-    /// A push of the one of this name.
-    pub(crate) fn replace<'a>(
-        self,
-        client: &'a Client,
-        name: &'a str,
-        document: &str,
-    ) -> Result<Call<'a, Value>, Error> {
-        Ok(match self {
-            Self::Package => client.replace_package(name, document).read_as(),
-            Self::Deployment => client.replace_deployment(name, document).read_as(),
-            Self::Cluster | Self::Record | Self::Class | Self::Function => {
-                return Err(Error::usage(format!("a {self} cannot be pushed")));
             }
         })
     }
@@ -120,7 +116,8 @@ impl Kind {
         Ok(match self {
             Self::Package => client.delete_package(name).read_as(),
             Self::Deployment => client.delete_deployment(name).read_as(),
-            Self::Cluster | Self::Record | Self::Class | Self::Function => {
+            Self::RoleBinding => client.delete_role_binding(name).read_as(),
+            Self::Cluster | Self::Record | Self::Class | Self::Function | Self::Bundle => {
                 return Err(Error::usage(format!("a {self} cannot be deleted")));
             }
         })
@@ -135,7 +132,7 @@ impl Kind {
     /// The field that names one.
     fn name_field(self) -> &'static str {
         match self {
-            Self::Package | Self::Cluster => "name",
+            Self::Package | Self::Cluster | Self::Bundle | Self::RoleBinding => "name",
             Self::Deployment | Self::Class | Self::Function => "key",
             Self::Record => "id",
         }
@@ -155,7 +152,9 @@ impl Kind {
                 let cluster = item.get("cluster").and_then(Value::as_str).unwrap_or_default();
                 format!("{cluster}/{name}")
             }
-            Self::Package | Self::Deployment | Self::Cluster => name.to_owned(),
+            Self::Package | Self::Deployment | Self::Cluster | Self::Bundle | Self::RoleBinding => {
+                name.to_owned()
+            }
         }
     }
 }

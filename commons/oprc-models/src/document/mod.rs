@@ -277,7 +277,16 @@ pub fn deployment_node(node: Node) -> Result<Parsed<OClassDeployment>, Vec<Viola
 ///
 /// Every violation.
 pub fn role_binding(bytes: &[u8], format: Format) -> Result<Parsed<RoleBinding>, Vec<Violation>> {
-    let mut reading = mend::read::<RoleBinding>(document(bytes, format)?, Vec::new());
+    role_binding_node(document(bytes, format)?)
+}
+
+/// As [`role_binding`], from a tree.
+///
+/// # Errors
+///
+/// Every violation.
+pub fn role_binding_node(node: Node) -> Result<Parsed<RoleBinding>, Vec<Violation>> {
+    let mut reading = mend::read::<RoleBinding>(node, Vec::new());
     let found = reading.value.as_ref().map(validate::role_binding);
     reading.add(found.unwrap_or_default());
     let warnings = shape::without_system_fields(std::mem::take(&mut reading.unknown));

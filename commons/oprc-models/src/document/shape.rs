@@ -22,6 +22,8 @@ pub enum Kind {
     Deployment,
     /// A list of deployments under `deployments`.
     Deployments,
+    /// Who has a role.
+    RoleBinding,
 }
 
 /// What `node` is: by its `kind` if it has one, else by its shape. None: neither says.
@@ -33,6 +35,7 @@ pub fn kind(node: &Node) -> Option<Kind> {
     match node.get("kind").and_then(Node::as_text) {
         Some("Deployment" | "OClassDeployment") => return Some(Kind::Deployment),
         Some("Deployments" | "DeploymentList") => return Some(Kind::Deployments),
+        Some("RoleBinding") => return Some(Kind::RoleBinding),
         // Without content it is not a package, whatever it calls itself.
         Some("Package" | "OPackage") if !is_list || !holds("deployments") => {
             return Some(Kind::Package);
@@ -43,6 +46,8 @@ pub fn kind(node: &Node) -> Option<Kind> {
         Some(Kind::Deployment)
     } else if is_list && (holds("deployments") || has("deployments") && !has("name")) {
         Some(Kind::Deployments)
+    } else if is_list && has("role") {
+        Some(Kind::RoleBinding)
     } else if has("name") || has("classes") || has("functions") {
         Some(Kind::Package)
     } else {

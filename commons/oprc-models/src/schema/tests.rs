@@ -88,6 +88,7 @@ fn check(document: &Value, kind: Kind, is_taken: bool) {
     let parsed = match kind {
         Kind::Deployment => document::deployment(&bytes, Format::Json).map(drop),
         Kind::Package | Kind::Deployments => document::package(&bytes, Format::Json).map(drop),
+        Kind::RoleBinding => document::role_binding(&bytes, Format::Json).map(drop),
     };
     assert_eq!(parsed.is_ok(), is_taken, "{document}: {parsed:?}");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use oprc_client::Client;
-use oprc_models::{deployment::OClassDeployment, package::OPackage};
+use oprc_models::{deployment::OClassDeployment, package::OPackage, role::RoleBinding};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -43,6 +43,12 @@ pub(super) async fn compare(client: &Client, document: &Document) -> Result<Vec<
     let mut compared = Vec::new();
     match &document.spec {
         Spec::Deployment(deployment) => compared.push(one_deployment(client, deployment).await?),
+        Spec::RoleBinding(binding) => {
+            let stored = read(client, Kind::RoleBinding, binding.name.as_str()).await?;
+            let before = stored.map(|stored| spec_of::<RoleBinding>(stored, |_| ()));
+            let (subject, after) = (document.subject(), Some(to_value(binding)));
+            compared.push(Compared { subject, before, after });
+        }
         Spec::Package(package) => {
             let name = package.name.as_str();
             let stored = read(client, Kind::Package, name).await?;

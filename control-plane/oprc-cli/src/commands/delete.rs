@@ -6,10 +6,15 @@ use std::time::Duration;
 use oprc_client::Client;
 use serde_json::Value;
 
-use super::{poll::Patience, wait::until_deleted};
+use super::{
+    changes::Changes,
+    poll::Patience,
+    push::{self, Push},
+    wait::until_deleted,
+};
 use crate::{
     Io,
-    args::Delete,
+    args::{BundleArgs, Delete},
     documents,
     error::Error,
     kind::{Kind, Target},
@@ -17,7 +22,8 @@ use crate::{
     term::{Colour, plain},
 };
 
-/// How often a deployment is asked for while it leaves a cluster.
+/// How often a deployment that leaves a cluster is asked for where it cannot be watched, and after a
+/// failure.
 const PACE: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(
@@ -32,8 +38,7 @@ pub(crate) async fn run(
     let n_targets = targets.len();
     for (kind, name) in targets {
         match ask(args, &client, kind, &name, io).await {
-            Ok(true) => asked.push((kind, name)),
-            Ok(false) => {}
+            Ok(leaving) => asked.extend(leaving),
             Err(err) if err.is_refusal() && n_targets > 1 => {
                 err.tell(&mut io.err);
                 n_failed += 1;
@@ -64,7 +69,9 @@ fn targets(args: &Delete, io: &mut Io<'_>) -> Result<Vec<(Kind, String)>, Error>
     };
     targets.sort_by_key(|(kind, _)| *kind != Kind::Deployment);
     for (kind, _) in &targets {
-        if !matches!(kind, Kind::Package | Kind::Deployment) {
+        let is_deletable =
+            matches!(kind, Kind::Package | Kind::Deployment | Kind::Bundle | Kind::RoleBinding);
+        if !is_deletable {
             return Err(Error::usage(format!("a {kind} cannot be deleted")));
         }
         if args.cluster.is_some() && *kind != Kind::Deployment {
@@ -80,14 +87,17 @@ fn targets(args: &Delete, io: &mut Io<'_>) -> Result<Vec<(Kind, String)>, Error>
     Ok(targets)
 }
 
-/// Asks for the deletion. Returns whether there was something to delete.
+/// Asks for the deletion. Returns what is on its way out.
 async fn ask(
     args: &Delete,
     client: &Client,
     kind: Kind,
     name: &str,
     io: &mut Io<'_>,
-) -> Result<bool, Error> {
+) -> Result<Vec<(Kind, String)>, Error> {
+    if kind == Kind::Bundle {
+        return ask_bundle(args, client, name, io).await;
+    }
     let mut call = kind.delete(client, name)?;
     let subject = call.subject();
     if args.cascade && kind == Kind::Package {
@@ -108,15 +118,44 @@ async fn ask(
                 io.err.line(&format!("{mark} {subject}: {}", plain(&message)));
             }
             // There is nothing to wait for: it is gone, and what is left is met later or never.
-            Ok(false)
+            Ok(Vec::new())
+        }
+        Ok(_) if kind == Kind::RoleBinding => {
+            io.out.line(&format!("{subject} deleted"));
+            Ok(Vec::new())
         }
         Ok(_) => {
             io.out.line(&format!("{subject} deleting{}", from(args)));
-            Ok(true)
+            Ok(vec![(kind, name.to_owned())])
         }
-        Err(err) if err.is_not_found() && args.ignore_not_found => Ok(false),
+        Err(err) if err.is_not_found() && args.ignore_not_found => Ok(Vec::new()),
         Err(err) => Err(err),
     }
+}
+
+/// Asks for the deletion of all that a bundle owns, at one moment: a push of nothing, with pruning.
+async fn ask_bundle(
+    args: &Delete,
+    client: &Client,
+    name: &str,
+    io: &mut Io<'_>,
+) -> Result<Vec<(Kind, String)>, Error> {
+    // A push would make one that is not there.
+    match client.get_bundle(name).read_as::<Value>().send().await.map_err(Error::from) {
+        Ok(_) => {}
+        Err(err) if err.is_not_found() && args.ignore_not_found => return Ok(Vec::new()),
+        Err(err) => return Err(err),
+    }
+    let bundle = BundleArgs { bundle: Some(name.to_owned()), prune: true, ..BundleArgs::default() };
+    let push = Push { documents: &[], bundle: &bundle, is_strict: false, is_dry_run: false };
+    let leaving = push::push(client, push).await?.leaving();
+    for (kind, key) in &leaving {
+        io.out.line(&format!("{kind}/{key} deleting"));
+    }
+    if leaving.is_empty() {
+        io.out.line(&format!("bundle/{name} has no documents"));
+    }
+    Ok(leaving)
 }
 
 /// ` from prod-east`, where it is one cluster alone.
@@ -134,9 +173,11 @@ async fn until_left(
 ) -> Result<(), Error> {
     let subject = format!("deployment/{key}");
     let mut patience = Patience::new(timeout, PACE);
+    let mut changes = Changes::new(client, Kind::Deployment, Some(key));
     loop {
         let call = client.get_deployment_status(key).read_as::<Value>();
         let answer = call.send().await.map_err(Error::from);
+        let has_failed = answer.is_err();
         let status = match answer {
             Err(err) if err.is_not_found() => return Ok(()),
             answer => patience.forgive(answer, &mut io.err)?.map(|answer| answer.body),
@@ -156,7 +197,12 @@ async fn until_left(
                 }
             }
         }
-        if !patience.pause().await {
+        let goes_on = if has_failed {
+            patience.pause().await
+        } else {
+            changes.next(&patience).await.is_some()
+        };
+        if !goes_on {
             return Err(patience.is_over(vec![pending]));
         }
     }

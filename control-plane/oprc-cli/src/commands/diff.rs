@@ -4,8 +4,9 @@ use oprc_client::Client;
 use similar::TextDiff;
 
 use super::{
-    bundle,
+    apply::parted,
     compare::{Compared, compare},
+    push,
 };
 use crate::{
     Io,
@@ -45,13 +46,17 @@ async fn beyond(
     documents: &[Document],
     io: &mut Io<'_>,
 ) -> Result<bool, Error> {
-    let push = bundle::Push {
-        documents,
+    let (declared, _) = parted(documents);
+    if declared.is_empty() && args.bundle.bundle.is_none() {
+        return Ok(false);
+    }
+    let push = push::Push {
+        documents: declared,
         bundle: &args.bundle,
         is_strict: args.files.strict,
         is_dry_run: true,
     };
-    let told = match bundle::push(client, push).await {
+    let told = match push::push(client, push).await {
         Ok(told) => told,
         // An older server, which cannot tell.
         Err(Error::Server(error))

@@ -53,7 +53,7 @@ fn target(words: &str) -> Result<String, Error> {
 pub(super) fn about(kind: Kind, name: &str) -> Option<String> {
     match kind {
         Kind::Package | Kind::Deployment | Kind::Cluster => Some(format!("{kind}/{name}")),
-        Kind::Record | Kind::Class | Kind::Function => None,
+        Kind::Record | Kind::Class | Kind::Function | Kind::Bundle | Kind::RoleBinding => None,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Following deployments until every cluster runs what was pushed.
+//! Following deployments until every cluster runs what was pushed: each is asked for when the
+//! server's watch tells that it changed.
 
 mod judge;
 
@@ -6,11 +7,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use oprc_client::Client;
 
-use super::{poll::Patience, progress::Progress};
-use crate::{Io, error::Error};
+use super::{
+    changes::{Change, Changes},
+    poll::Patience,
+    progress::Progress,
+};
+use crate::{Io, error::Error, kind::Kind};
 use judge::{Judgement, Status, judge};
 
-/// How often a status is asked for. Mostly answered by "not changed".
+/// How often a status is asked for where it cannot be watched, and after a failure.
 const PACE: Duration = Duration::from_millis(500);
 
 /// A deployment to follow.
@@ -59,15 +64,26 @@ pub(super) async fn follow(
 ) -> Result<(), Error> {
     let mut patience = Patience::new(timeout, PACE);
     let mut progress = Progress::default();
+    let only = match deployments.as_slice() {
+        [one] => Some(one.key.clone()),
+        _ => None,
+    };
+    let mut changes = Changes::new(client, Kind::Deployment, only.as_deref());
+    let mut due = Change::All;
     loop {
         let mut lines = BTreeMap::new();
         let mut pending = Vec::new();
+        let mut has_failed = false;
         for deployment in &mut deployments {
-            if !deployment.judge().pending.is_empty() {
+            let is_due = match &due {
+                Change::All => !deployment.judge().pending.is_empty(),
+                Change::One(key) => *key == deployment.key,
+            };
+            if is_due {
                 let answer = deployment.ask(client).await;
-                let is_told = answer.is_err();
+                has_failed |= answer.is_err();
                 patience.forgive(answer, &mut io.err)?;
-                if is_told {
+                if has_failed {
                     progress.leave();
                 }
             }
@@ -79,8 +95,17 @@ pub(super) async fn follow(
         if pending.is_empty() {
             break;
         }
-        if io.out.is_closed() || !patience.pause().await {
-            return Err(patience.is_over(pending));
+        let next = if io.out.is_closed() {
+            None
+        } else if has_failed {
+            // No change tells that the server is back.
+            patience.pause().await.then_some(Change::All)
+        } else {
+            changes.next(&patience).await
+        };
+        match next {
+            Some(change) => due = change,
+            None => return Err(patience.is_over(pending)),
         }
     }
     for deployment in &deployments {

@@ -20,9 +20,14 @@ impl Patience {
         Self { began: Instant::now(), timeout, pace, is_away: false }
     }
 
+    /// How long there is still to ask.
+    pub(crate) fn left(&self) -> Duration {
+        self.timeout.saturating_sub(self.began.elapsed())
+    }
+
     /// Sleeps until the next time to ask. Returns false where there is none.
     pub(crate) async fn pause(&self) -> bool {
-        let left = self.timeout.saturating_sub(self.began.elapsed());
+        let left = self.left();
         tokio::time::sleep(self.pace.min(left)).await;
         !left.is_zero()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use oprc_client::Client;
 use serde_json::Value;
 
-use super::{compare::generation, poll::Patience};
+use super::{changes::Changes, compare::generation, poll::Patience};
 use crate::{
     Io,
     args::Wait,
@@ -14,7 +14,7 @@ use crate::{
     output::columns::{elements, text},
 };
 
-/// How often the object is asked for.
+/// How often the object is asked for where it cannot be watched, and after a failure.
 const PACE: Duration = Duration::from_millis(500);
 
 /// What is waited for.
@@ -61,9 +61,11 @@ async fn wait(
 ) -> Result<(), Error> {
     let subject = format!("{kind}/{name}");
     let mut patience = Patience::new(timeout, PACE);
+    let mut changes = Changes::new(client, kind, Some(name));
     let (mut object, mut etag) = (Value::Null, None);
     loop {
         let answer = kind.get(client, name)?.unless(etag.as_deref()).await.map_err(Error::from);
+        let has_failed = answer.is_err();
         match answer {
             Err(err) if err.is_not_found() && *goal == Goal::Delete => return Ok(()),
             answer => {
@@ -76,7 +78,12 @@ async fn wait(
         if goal.is_met(&object) {
             return Ok(());
         }
-        if !patience.pause().await {
+        let goes_on = if has_failed {
+            patience.pause().await
+        } else {
+            changes.next(&patience).await.is_some()
+        };
+        if !goes_on {
             return Err(patience.is_over(vec![format!("{subject} {}", summary(&object))]));
         }
     }

@@ -23,6 +23,8 @@ fn reads_kinds_and_names() {
     check("rec cart-1", "record cart-1");
     check("classes", "class");
     check("fn/add", "function add");
+    check("bundles", "bundle");
+    check("rb/shop-team", "role-binding shop-team");
     check("pods", "\"pods\" is not a kind");
     check("pkg/", "\"\" is not a name");
     check("pkg a/b", "\"a/b\" is not a name");

@@ -33,6 +33,8 @@ fn all(kind: Kind) -> &'static [Column] {
         Kind::Record => RECORDS,
         Kind::Class => CLASSES,
         Kind::Function => FUNCTIONS,
+        Kind::Bundle => BUNDLES,
+        Kind::RoleBinding => ROLE_BINDINGS,
     }
 }
 
@@ -111,10 +113,33 @@ const FUNCTIONS: &[Column] = &[
     wide("DESCRIPTION", |item| text(item, "/description")),
 ];
 
+const BUNDLES: &[Column] = &[
+    column("NAME", |item| text(item, "/name")),
+    column("PACKAGES", |item| text(item, "/n_packages")),
+    column("DEPLOYMENTS", |item| text(item, "/n_deployments")),
+    column("SOURCE", source),
+    column("BY", |item| text(item, "/written_by")),
+    wide("GENERATION", |item| text(item, "/generation")),
+    wide("CORRELATION-ID", |item| text(item, "/correlation_id")),
+];
+
+const ROLE_BINDINGS: &[Column] = &[
+    column("NAME", |item| text(item, "/name")),
+    column("ROLE", |item| text(item, "/role")),
+    column("SUBJECTS", |item| words(item, "/subjects")),
+    column("GROUPS", |item| words(item, "/groups")),
+    column("PACKAGES", |item| words(item, "/packages")),
+    wide("GENERATION", |item| text(item, "/meta/generation")),
+    wide("BY", |item| text(item, "/meta/written_by")),
+];
+
 /// Where the time that the age is counted from is; none: the kind has no age.
 fn born(kind: Kind) -> Option<&'static str> {
     match kind {
-        Kind::Package | Kind::Deployment | Kind::Cluster => Some("/meta/created_at"),
+        Kind::Package | Kind::Deployment | Kind::Cluster | Kind::RoleBinding => {
+            Some("/meta/created_at")
+        }
+        Kind::Bundle => Some("/updated_at"),
         Kind::Record => Some("/observed_at"),
         Kind::Class | Kind::Function => None,
     }
@@ -171,6 +196,16 @@ pub(crate) fn labels(item: &Value) -> String {
         .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
         .collect();
     dash(&pairs.join(","))
+}
+
+/// Where it is kept: `repository@commit`, or one of the two.
+pub(crate) fn source(item: &Value) -> String {
+    let [repository, commit] = ["/source/repository", "/source/commit"].map(|at| text(item, at));
+    match (repository.as_str(), commit.as_str()) {
+        (_, "-") => repository,
+        ("-", _) => commit,
+        _ => format!("{repository}@{commit}"),
+    }
 }
 
 /// A field of the condition of this type.

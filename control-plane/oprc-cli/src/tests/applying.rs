@@ -36,8 +36,7 @@ async fn creates_then_changes_nothing_then_configures() {
     bench.file("b-shop.yml", SHOP);
     bench.file("sub/ignored.yaml", "name: other\nclasses: [{key: A}]");
     check(&bench, "apply -f {}", "package/shop created\ndeployment/shop.cart created\n").await;
-    let writes = bench.server.requests("PUT");
-    assert_eq!(writes, ["PUT packages/shop", "PUT deployments/shop.cart"], "packages first");
+    assert_eq!(bench.server.requests("P"), ["POST apply"], "all at once");
 
     check(&bench, "apply -f {}", "package/shop unchanged\ndeployment/shop.cart unchanged\n").await;
     bench.file("a-cart.yaml", &CART.replace("east", "west"));
@@ -62,7 +61,7 @@ async fn sends_what_was_written() {
     assert_eq!(stored["version"], "1.0");
     assert_eq!(stored["functions"][0]["config"]["HTTP_PORT"], "08", "no zero is lost");
     assert_eq!(stored["functions"][0]["provision_config"]["port"], json!(80));
-    assert_eq!(bench.server.requests("PUT packages"), ["PUT packages/shop?strict=true"]);
+    assert_eq!(bench.server.requests("P"), ["POST apply?strict=true"]);
 }
 
 #[tokio::test]
@@ -184,11 +183,11 @@ async fn shows_a_difference_without_writing() {
         &bench,
         "apply --dry-run -f {}",
         "package/shop configured (dry run)\n\
-         deployment/shop.Cart deleted (dry run)\n\
+         deployment/shop.Cart deleted (no longer in the package) (dry run)\n\
          deployment/shop.cart created (dry run)\n",
     )
     .await;
-    assert_eq!(bench.server.requests("PUT").len(), 1, "the first apply's alone");
+    assert_eq!(bench.server.get("packages/shop").unwrap()["version"], "1.0", "the first apply's");
     assert_eq!(bench.run("diff -f {}/none.yaml").await.code, exit::USAGE);
 }
 
@@ -203,4 +202,57 @@ async fn reads_back_what_get_prints() {
         let ran = run_with("diff -f -", &bench.environment(), &printed).await;
         assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, ""), "{words}: {}", ran.err);
     }
+}
+
+const TEAM: &str = "{name: team, role: developer, groups: [shop], packages: [\"shop-*\"]}";
+
+/// What is refused is told by file, and nothing is sent after it.
+#[tokio::test]
+async fn a_refusal_is_of_all_and_names_files() {
+    let bench = Bench::new().await;
+    bench.file("a.yaml", SHOP);
+    bench.file("b.yaml", CART);
+    bench.file("team.yaml", TEAM);
+    let refused = json!({ "status": 409, "title": "Conflict", "code": "owned_by_other",
+        "detail": "a document that is declared here belongs to someone else", "errors": [
+            { "pointer": "/1/key", "message": "it is of x" },
+            { "pointer": "", "message": "and more" }] });
+    bench.server.answer("POST apply", 409, refused);
+    let ran = bench.run("apply -f {}").await;
+    assert_eq!((ran.code, ran.out.as_str()), (exit::FAILED, ""), "{}", ran.err);
+    assert!(ran.err.contains("b.yaml: /key: it is of x\n"), "{}", ran.err);
+    assert_eq!(bench.server.requests("P"), ["POST apply"]);
+}
+
+#[tokio::test]
+async fn role_bindings_are_pushed_one_by_one() {
+    let bench = Bench::new().await;
+    bench.file("a-team.yaml", TEAM);
+    bench.file("z-shop.yaml", SHOP);
+    let dry = "package/shop created (dry run)\nrole-binding/team created (dry run)\n";
+    check(&bench, "apply --dry-run -f {}", dry).await;
+    assert_eq!(bench.server.get("role-bindings/team"), None);
+    check(&bench, "apply -f {}", "package/shop created\nrole-binding/team created\n").await;
+    assert_eq!(
+        bench.server.requests("P"),
+        ["POST apply?dry_run=true", "POST apply", "PUT role-bindings/team"]
+    );
+    check(&bench, "apply -f {}/a-team.yaml", "role-binding/team unchanged\n").await;
+    let ran = bench.run("apply -f {}/a-team.yaml").await;
+    assert!(ran.err.contains("a-team.yaml: /groups: not yet"), "{}", ran.err);
+    check(&bench, "diff -f {}/a-team.yaml", "").await;
+    bench.file("a-team.yaml", &TEAM.replace("developer", "deployer"));
+    let ran = bench.run("diff -f {}/a-team.yaml").await;
+    assert_eq!(ran.code, exit::FAILED);
+    assert!(ran.out.contains("-role: developer\n+role: deployer\n"), "{}", ran.out);
+    check(&bench, "apply -f {}/a-team.yaml", "role-binding/team configured\n").await;
+    // What `get` prints can be applied.
+    let printed = bench.run("get role-bindings -o yaml").await.out;
+    let ran = run_with("apply -f -", &bench.environment(), &printed).await;
+    assert_eq!(ran.out, "role-binding/team unchanged\n", "{}", ran.err);
+    let forbidden = json!({ "status": 403, "code": "forbidden", "detail": "you may not" });
+    bench.server.answer("PUT role-bindings/team", 403, forbidden);
+    let ran = bench.run("apply -f {}").await;
+    assert_eq!((ran.code, ran.out.as_str()), (exit::FAILED, "package/shop unchanged\n"));
+    assert!(ran.err.ends_with("error: 1 of 2 failed\n"), "{}", ran.err);
 }

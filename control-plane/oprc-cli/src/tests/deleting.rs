@@ -51,3 +51,27 @@ async fn removes_by_force_and_tells_what_may_be_left() {
     assert!(ran.err.contains("deployment/a: west may hold unit a-1 yet"), "{}", ran.err);
     assert_eq!(bench.run("delete package a --force").await.code, exit::USAGE);
 }
+
+#[tokio::test]
+async fn deletes_bundles_and_role_bindings() {
+    let bench = Bench::new().await;
+    bench.server.put("bundles/prod", json!({ "name": "prod" }));
+    bench.server.put("role-bindings/team", json!({ "name": "team" }));
+    let pruned = json!({ "items": [
+        { "kind": "Package", "name": "shop", "outcome": "deleted", "generation": 1 },
+        { "kind": "Deployment", "name": "cart", "outcome": "deleted", "generation": 2 }] });
+    bench.server.answer("POST apply", 200, pruned);
+    let ran = bench.run("delete bundle prod --wait").await;
+    let want = "package/shop deleting\ndeployment/cart deleting\n\
+                package/shop deleted\ndeployment/cart deleted\n";
+    assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, want), "{}", ran.err);
+    assert_eq!(bench.server.requests("POST"), ["POST apply?bundle=prod&prune=true"]);
+    let ran = bench.run("delete bundle other").await;
+    assert_eq!(ran.code, exit::FAILED, "a bundle that is not there is not made: {ran:?}");
+    assert_eq!(bench.server.requests("POST").len(), 1);
+    let ran = bench.run("delete bundle other --ignore-not-found").await;
+    assert_eq!(ran.code, exit::DONE, "{ran:?}");
+    let ran = bench.run("delete rb team --wait").await;
+    assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, "role-binding/team deleted\n"));
+    assert_eq!(bench.server.get("role-bindings/team"), None);
+}

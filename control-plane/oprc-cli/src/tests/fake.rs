@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode},
     response::{IntoResponse, Response},
 };
-use oprc_models::document::{self, Format, PackageDocument};
+use oprc_models::document::{self, Format, Kind, PackageDocument};
 use serde_json::{Value, json};
 
 /// A running server; it ends with the test's runtime.
@@ -83,6 +83,7 @@ async fn serve(State(state): State<Arc<Mutex<Inner>>>, request: Request) -> Resp
     match parts.method {
         Method::GET => state.read(&path, &query, &parts.headers),
         Method::PUT => state.write(&path, &parts.headers, &body),
+        Method::POST if path == "apply" => state.apply(&query, &body),
         Method::DELETE => match state.documents.remove(&path) {
             Some(_) => (StatusCode::ACCEPTED, "{}").into_response(),
             None => not_found(),
@@ -149,30 +150,85 @@ impl Inner {
         list
     }
 
-    /// Stores a document; inline deployments too, as the package's own.
+    /// Stores a role binding.
     fn write(&mut self, path: &str, headers: &HeaderMap, body: &Bytes) -> Response {
         let media_type = headers["content-type"].to_str().unwrap();
         let format = Format::from_media_type(media_type).unwrap();
-        let (spec, inline) = if path.starts_with("packages/") {
-            match document::package(body, format).unwrap().value {
-                PackageDocument::Package(package) => {
-                    (serde_json::to_value(&package).unwrap(), package.deployments)
-                }
-                PackageDocument::Deployments(_) => panic!("a list of deployments as a package"),
-            }
-        } else {
-            let deployment = document::deployment(body, format).unwrap().value;
-            (serde_json::to_value(&deployment).unwrap(), Vec::new())
-        };
-        let package = spec["name"].clone();
-        for deployment in inline {
-            let spec = serde_json::to_value(&deployment).unwrap();
-            self.store(&format!("deployments/{}", deployment.key), spec, &package);
-        }
-        let (is_new, mut stored) = self.store(path, spec, &Value::Null);
-        stored["warnings"] = json!([{ "pointer": "/deployments", "message": "not yet" }]);
+        let binding = document::role_binding(body, format).unwrap().value;
+        let (is_new, mut stored) =
+            self.store(path, serde_json::to_value(&binding).unwrap(), &Value::Null);
+        stored["warnings"] = json!([{ "pointer": "/groups", "message": "not yet" }]);
         let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
         (status, stored.to_string()).into_response()
+    }
+
+    /// Stores all documents of a push, inline deployments too, as their packages' own.
+    fn apply(&mut self, query: &str, body: &Bytes) -> Response {
+        let kept = query.contains("dry_run=true").then(|| self.documents.clone());
+        let mut items = Vec::new();
+        let nodes = document::pushed(body, Format::Yaml, 100).unwrap();
+        for (number, node) in nodes.into_iter().enumerate() {
+            let at = format!("/{number}");
+            if document::kind(&node) == Some(Kind::Deployment) {
+                let deployment = document::deployment_node(node).unwrap().value;
+                items.push(self.item(
+                    &deployment,
+                    "Deployment",
+                    &deployment.key,
+                    &Value::Null,
+                    &at,
+                ));
+                continue;
+            }
+            let package = match document::package_node(node).unwrap().value {
+                PackageDocument::Package(package) => package,
+                PackageDocument::Deployments(_) => panic!("a list of deployments as a package"),
+            };
+            items.push(self.item(&package, "Package", &package.name, &Value::Null, &at));
+            let owner = json!(package.name);
+            for inline in &package.deployments {
+                items.push(self.item(inline, "Deployment", &inline.key, &owner, &at));
+            }
+            let keys =
+                package.deployments.iter().map(|inline| format!("deployments/{}", inline.key));
+            let declared: Vec<String> = keys.collect();
+            self.documents.retain(|path, document| {
+                let is_released = document["meta"]["owner"] == owner && !declared.contains(path);
+                if is_released {
+                    let name = path.strip_prefix("deployments/").unwrap();
+                    items.push(json!({ "kind": "Deployment", "name": name, "outcome": "deleted",
+                        "generation": 1, "at": at }));
+                }
+                !is_released
+            });
+        }
+        if let Some(kept) = kept {
+            self.documents = kept;
+        }
+        let warnings = json!([{ "pointer": "/0/deployments", "message": "not yet" }]);
+        json!({ "items": items, "warnings": warnings }).to_string().into_response()
+    }
+
+    /// Stores one of them, and says what became of it.
+    fn item(
+        &mut self,
+        spec: &impl serde::Serialize,
+        kind: &str,
+        name: &impl std::fmt::Display,
+        owner: &Value,
+        at: &str,
+    ) -> Value {
+        let path = format!("{}s/{name}", kind.to_lowercase());
+        let old = self.documents.get(&path).map(|before| before["meta"]["generation"].clone());
+        let (is_new, stored) = self.store(&path, serde_json::to_value(spec).unwrap(), owner);
+        let generation = stored["meta"]["generation"].clone();
+        let outcome = match old {
+            _ if is_new => "created",
+            Some(old) if old == generation => "unchanged",
+            _ => "replaced",
+        };
+        json!({ "kind": kind, "name": name.to_string(), "outcome": outcome,
+            "generation": generation, "at": at })
     }
 
     fn store(&mut self, path: &str, mut spec: Value, owner: &Value) -> (bool, Value) {

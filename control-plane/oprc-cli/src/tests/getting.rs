@@ -274,3 +274,58 @@ async fn prints_schemas_without_a_server() {
         ran.err
     );
 }
+
+#[tokio::test]
+async fn shows_bundles_and_role_bindings() {
+    let bench = Bench::new().await;
+    let source = json!({ "repository": "git/shop", "commit": "c0ffee" });
+    bench.server.put(
+        "bundles/prod",
+        json!({ "name": "prod", "generation": 7, "created_at": BIRTH, "updated_at": BIRTH,
+            "n_packages": 1, "n_deployments": 2, "written_by": "ci", "source": source,
+            "documents": [{ "kind": "Package", "name": "shop" }] }),
+    );
+    bench.server.put(
+        "role-bindings/team",
+        json!({ "name": "team", "role": "developer", "groups": ["shop"], "packages": ["shop-*"],
+            "meta": { "generation": 1, "created_at": BIRTH, "written_by": "root" } }),
+    );
+    check(
+        &bench.run("get bundles").await,
+        "NAME  PACKAGES  DEPLOYMENTS  SOURCE           BY  AGE\n\
+         prod  1         2            git/shop@c0ffee  ci  12h\n",
+    );
+    check(
+        &bench.run("get rb").await,
+        "NAME  ROLE       SUBJECTS  GROUPS  PACKAGES  AGE\n\
+         team  developer  -         shop    shop-*    12h\n",
+    );
+    check(&bench.run("get bundle prod -o name").await, "bundle/prod\n");
+    for (words, want) in [
+        ("describe bundle prod", "Documents:\n  KIND     NAME\n  Package  shop\n"),
+        ("describe bundle/prod", "Source:        git/shop@c0ffee\n"),
+        ("describe role-binding team", "Packages:      shop-*\n"),
+        ("describe rb/team", "By:            root\n"),
+    ] {
+        let ran = bench.run(words).await;
+        assert!(ran.code == exit::DONE && ran.out.contains(want), "{words}: {ran:?}");
+    }
+    let ran = bench.run("get role-bindings --package shop").await;
+    assert_eq!(ran.code, exit::USAGE, "{ran:?}");
+}
+
+/// That events could not be asked for is not told as if there were none.
+#[tokio::test]
+async fn describes_without_events() {
+    let bench = Bench::new().await;
+    fill(&bench);
+    let refused =
+        json!({ "status": 403, "code": "forbidden", "detail": "you may not list events" });
+    bench.server.answer("GET events", 403, refused);
+    let ran = bench.run("describe package shop").await;
+    assert_eq!(ran.code, exit::DONE, "{ran:?}");
+    assert!(ran.out.contains("Events:        not known: "), "{}", ran.out);
+    assert!(ran.out.contains("you may not list events"), "{}", ran.out);
+    let ran = bench.run("describe package shop").await;
+    assert!(!ran.out.contains("not known"), "{}", ran.out);
+}

@@ -10,7 +10,8 @@ async fn bench() -> Bench {
     let line = |generation: u64, current: bool| {
         json!({
             "generation": generation, "current": current, "uid": "u", "updated_at": BIRTH,
-            "written_by": "ci", "source": { "commit": "c0ffee" },
+            "written_by": "ci", "source": { "repository": "git/a", "commit": "c0ffee" },
+            "correlation_id": "run-7",
         })
     };
     let revision = |tier: &str| json!({ "key": "a", "labels": { "tier": tier }, "meta": {}, "current": false });
@@ -26,10 +27,12 @@ async fn bench() -> Bench {
 async fn tells_what_was() {
     let bench = bench().await;
     let ran = bench.run("rollout history deployment a").await;
-    let want = "GENERATION  CURRENT  BY  NOTE  AGE\n4           *        ci  -     12h\n2                    ci  -     12h\n";
+    let want = "GENERATION  CURRENT  BY  SOURCE        NOTE  AGE\n\
+                4           *        ci  git/a@c0ffee  -     12h\n\
+                2                    ci  git/a@c0ffee  -     12h\n";
     assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, want), "{}", ran.err);
     let ran = bench.run("rollout history deploy/a -o wide").await;
-    assert!(ran.out.contains("c0ffee"), "{ran:?}");
+    assert!(ran.out.contains("run-7"), "{ran:?}");
     let ran = bench.run("rollout history deploy/a --revision 2").await;
     assert!(ran.out.contains("tier: silver") && !ran.out.contains("meta"), "{ran:?}");
     let ran = bench.run("rollout history deploy/a --revision 3").await;

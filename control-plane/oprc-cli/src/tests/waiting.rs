@@ -106,3 +106,68 @@ async fn waits_for_a_condition() {
         assert_eq!(ran.code, code, "{words}: {ran:?}");
     }
 }
+
+/// A watch that tells these changes of `deployments/cart`, and ends.
+fn told(changes: &[(&str, u64)]) -> Value {
+    let event = |(key, id): &(&str, u64)| {
+        let data = json!({ "kind": "deployment", "key": key, "object": { "key": key } });
+        format!("event: MODIFIED\nid: {id}\ndata: {data}\n\n")
+    };
+    changes.iter().map(event).collect::<String>().into()
+}
+
+/// It is asked for when the watch tells of it, and only then; a watch that ends is resumed where it
+/// was, and one that is too old begun anew.
+#[tokio::test]
+async fn asks_when_the_watch_tells() {
+    let bench = Bench::new().await;
+    bench.server.put("deployments/cart", json!({ "key": "cart", "meta": { "generation": 1 } }));
+    let answer = |body| bench.server.answer("GET deployments", 200, body);
+    answer(json!({ "items": [], "revision": 7 }));
+    answer(told(&[("cart-2", 8), ("cart", 9)]));
+    let gone = json!({ "status": 410, "code": "revision_too_old", "detail": "too old" });
+    bench.server.answer("GET deployments", 410, gone);
+    answer(json!({ "items": [], "revision": 20 }));
+    answer(told(&[("cart", 21)]));
+    for condition in ["PENDING", "PENDING", "DEPLOYING", "DEPLOYING", "RUNNING"] {
+        let parts = json!([part(condition, 2, condition)]);
+        let answer = status(1, condition, &parts);
+        bench.server.answer("GET deployment-status/cart", 200, answer);
+    }
+    let ran = bench.run("rollout status deployment cart --timeout 1m").await;
+    assert_eq!(ran.code, exit::DONE, "{ran:?}");
+    assert!(ran.out.ends_with("on east RUNNING\ndeployment/cart rolled out\n"), "{ran:?}");
+    // At the start, when the watch begins, when it tells, when it begins anew, when it tells again.
+    assert_eq!(bench.server.requests("GET deployment-status").len(), 5);
+    let lists = bench.server.requests("GET deployments?");
+    let is_watch = |request: &&String| request.contains("watch=true");
+    assert_eq!(lists.iter().filter(is_watch).count(), 3, "{lists:?}");
+    assert!(lists.iter().filter(is_watch).all(|it| it.contains("name=cart")), "{lists:?}");
+
+    let running = json!({ "key": "new", "meta": { "generation": 1 }, "status": {
+        "condition": "RUNNING", "observed_generation": 1 } });
+    let pending = json!({ "key": "new", "meta": { "generation": 1 }, "status": {} });
+    for object in [&pending, &pending, &running] {
+        bench.server.answer("GET deployments/new", 200, object.clone());
+    }
+    let mut event = told(&[("new", 31)]);
+    bench.server.answer("GET deployments", 200, json!({ "items": [], "revision": 30 }));
+    bench.server.answer("GET deployments", 200, event.take());
+    let ran = bench.run("wait --for=condition=Running deployment new --timeout 1m").await;
+    assert_eq!(ran.code, exit::DONE, "{ran:?}");
+    assert_eq!(bench.server.requests("GET deployments/new").len(), 3);
+}
+
+/// However the watch is, the time is bounded.
+#[tokio::test]
+async fn the_time_is_bounded_whatever_the_watch_does() {
+    let bench = Bench::new().await;
+    bench.server.put("deployments/cart", json!({ "key": "cart", "meta": { "generation": 1 } }));
+    bench.server.answer("GET deployments", 200, json!({ "items": [], "revision": 7 }));
+    // It ends each time that it is begun.
+    bench.server.answer("GET deployments", 200, "event: BOOKMARK\nid: 8\ndata: {}\n\n".into());
+    let started = tokio::time::Instant::now();
+    let ran = bench.run("wait --for=condition=Running deployment cart --timeout 2s").await;
+    assert_eq!(ran.code, exit::NOT_CONVERGED, "{ran:?}");
+    assert!((2..20).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+}

@@ -211,6 +211,11 @@ fn one(at: &str, node: Node) -> Result<Parsed<Vec<Document>>, Vec<Violation>> {
             let spec = DocumentSpec::Deployment(value);
             Ok(Parsed { value: vec![Document { at: at.to_owned(), spec }], warnings })
         }
+        Some(Kind::RoleBinding) => {
+            let message = "a role binding: want a package or a deployment; bindings are pushed one \
+                           by one, at /role-bindings";
+            Err(vec![Violation::new("", message)])
+        }
         None => {
             let message = "neither a package nor a deployment: want name, class_key or kind";
             Err(vec![Violation::new("", message)])

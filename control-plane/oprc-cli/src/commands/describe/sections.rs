@@ -8,7 +8,7 @@ use crate::{
     kind::{Kind, package_of},
     output::{
         age::since,
-        columns::{elements, labels, text},
+        columns::{elements, labels, source, text},
     },
 };
 
@@ -21,6 +21,8 @@ pub(super) fn describe(kind: Kind, item: &Value, now: Timestamp, page: &mut Page
         Kind::Record => record(item, now, page),
         Kind::Class => class(item, page),
         Kind::Function => function(item, page),
+        Kind::Bundle => bundle(item, now, page),
+        Kind::RoleBinding => role_binding(item, now, page),
     }
 }
 
@@ -70,6 +72,25 @@ fn package(item: &Value, now: Timestamp, page: &mut Page<'_, '_>) {
     page.table("Methods", &["CLASS", "NAME", "FUNCTION", "ACCESS"], &methods);
     table(page, "Functions", item, "/functions", FUNCTION_COLUMNS);
     table(page, "Deployments", item, "/deployments", &[("KEY", "/key"), ("CLASS", "/class_key")]);
+}
+
+fn bundle(item: &Value, now: Timestamp, page: &mut Page<'_, '_>) {
+    facts(page, item, &[("Name", "/name"), ("Generation", "/generation")]);
+    times(page, item, now, &[("Created", "/created_at"), ("Updated", "/updated_at")]);
+    page.fact("Source", &source(item));
+    facts(page, item, &[("By", "/written_by"), ("Correlation id", "/correlation_id")]);
+    table(page, "Documents", item, "/documents", &[("KIND", "/kind"), ("NAME", "/name")]);
+}
+
+fn role_binding(item: &Value, now: Timestamp, page: &mut Page<'_, '_>) {
+    facts(page, item, &[("Name", "/name"), ("Role", "/role")]);
+    for (name, pointer) in
+        [("Subjects", "/subjects"), ("Groups", "/groups"), ("Packages", "/packages")]
+    {
+        page.fact(name, &words(item, pointer));
+    }
+    meta(item, now, page);
+    facts(page, item, &[("By", "/meta/written_by")]);
 }
 
 const FUNCTION_COLUMNS: &[(&str, &str)] = &[
@@ -255,17 +276,22 @@ fn function(item: &Value, page: &mut Page<'_, '_>) {
 /// The system's own fields, and the labels.
 fn meta(item: &Value, now: Timestamp, page: &mut Page<'_, '_>) {
     page.fact("Generation", &text(item, "/meta/generation"));
-    for (name, pointer) in [
+    let moments = [
         ("Created", "/meta/created_at"),
         ("Updated", "/meta/updated_at"),
         ("Deleting", "/meta/deletion_requested_at"),
-    ] {
+    ];
+    times(page, item, now, &moments);
+    facts(page, item, &[("Owner", "/meta/owner"), ("Uid", "/meta/uid")]);
+    page.fact("Labels", &labels(item));
+}
+
+fn times(page: &mut Page<'_, '_>, item: &Value, now: Timestamp, times: &[(&str, &str)]) {
+    for (name, pointer) in times {
         if let Some(at) = item.pointer(pointer).filter(|at| !at.is_null()) {
             page.fact(name, &format!("{} ({} ago)", text(item, pointer), since(Some(at), now)));
         }
     }
-    facts(page, item, &[("Owner", "/meta/owner"), ("Uid", "/meta/uid")]);
-    page.fact("Labels", &labels(item));
 }
 
 fn conditions(item: &Value, now: Timestamp, page: &mut Page<'_, '_>) {

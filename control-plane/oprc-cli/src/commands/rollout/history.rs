@@ -9,7 +9,11 @@ use crate::{
     commands::{compare::Compared, diff, get::print_document},
     error::Error,
     kind::{Kind, Target},
-    output::{age, columns::text, table::Table},
+    output::{
+        age,
+        columns::{source, text},
+        table::Table,
+    },
 };
 
 /// The one package or deployment meant.
@@ -88,9 +92,9 @@ pub(super) async fn show(
 }
 
 fn table(items: &[Value], is_wide: bool, io: &mut Io<'_>) {
-    let mut headings = vec!["GENERATION", "CURRENT", "BY", "NOTE", "AGE"];
+    let mut headings = vec!["GENERATION", "CURRENT", "BY", "SOURCE", "NOTE", "AGE"];
     if is_wide {
-        headings.extend(["COMMIT", "REPOSITORY", "CORRELATION-ID"]);
+        headings.push("CORRELATION-ID");
     }
     let now = (io.now)();
     let row = |item: &Value| {
@@ -98,14 +102,12 @@ fn table(items: &[Value], is_wide: bool, io: &mut Io<'_>) {
             text(item, "/generation"),
             if item.get("current") == Some(&json!(true)) { "*" } else { "" }.to_owned(),
             text(item, "/written_by"),
+            source(item),
             text(item, "/note"),
             age::since(item.get("updated_at"), now),
         ];
         if is_wide {
-            row.extend(
-                ["/source/commit", "/source/repository", "/correlation_id"]
-                    .map(|at| text(item, at)),
-            );
+            row.push(text(item, "/correlation_id"));
         }
         row
     };

@@ -1,18 +1,19 @@
-//! `oprc apply --bundle`: all documents in one push, which takes effect whole or not at all; and what
-//! `oprc diff` asks the server beyond the documents: what would be pruned, and what clusters would do.
+//! All packages and deployments in one push, which takes effect whole or not at all; and what `oprc
+//! diff` asks the server beyond the documents: what would be pruned, and what clusters would do.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use oprc_client::Client;
+use oprc_client::{Client, Error as Failure};
 use oprc_models::problem::Violation;
 use serde::Deserialize;
 
-use super::follow::{Followed, follow};
+use super::follow::Followed;
 use crate::{
     Io,
     args::BundleArgs,
     documents::{self, Document},
     error::Error,
+    kind::Kind,
     term::{Colour, Out, plain},
 };
 
@@ -43,7 +44,7 @@ impl Item {
         plain(&format!("{}/{}", self.kind.to_lowercase(), self.name)).into()
     }
 
-    /// As pushes of one document have it.
+    /// As it is told.
     fn verdict(&self) -> &str {
         if self.outcome == "replaced" { "configured" } else { &self.outcome }
     }
@@ -53,6 +54,12 @@ impl Told {
     /// Whether the push changes something.
     pub(super) fn is_different(&self) -> bool {
         self.items.iter().any(|item| item.outcome != "unchanged")
+    }
+
+    /// What is deleted.
+    pub(super) fn leaving(&self) -> Vec<(Kind, String)> {
+        let deleted = self.items.iter().filter(|item| item.outcome == "deleted");
+        deleted.filter_map(|item| Some((item.kind.parse().ok()?, item.name.clone()))).collect()
     }
 
     /// What would be deleted that no document speaks of.
@@ -85,13 +92,14 @@ impl Told {
 /// What a push of `documents` is to be.
 #[derive(Clone, Copy)]
 pub(super) struct Push<'a> {
+    /// Packages and deployments.
     pub(super) documents: &'a [Document],
     pub(super) bundle: &'a BundleArgs,
     pub(super) is_strict: bool,
     pub(super) is_dry_run: bool,
 }
 
-/// Sends all of it.
+/// Sends all of it. A refusal names the files that it speaks of.
 pub(super) async fn push(client: &Client, push: Push<'_>) -> Result<Told, Error> {
     let bodies: Vec<&str> = push.documents.iter().map(|document| document.body.as_str()).collect();
     let body = bodies.join("\n---\n");
@@ -116,31 +124,57 @@ pub(super) async fn push(client: &Client, push: Push<'_>) -> Result<Told, Error>
             call = call.query(name, "true");
         }
     }
-    Ok(call.send().await?.body)
+    match call.send().await {
+        Ok(answer) => Ok(answer.body),
+        Err(Failure::Refused { subject, mut problem }) => {
+            for violation in &mut problem.errors {
+                if let Some((document, pointer)) = placed(push.documents, &violation.pointer) {
+                    violation.pointer = format!("{}: {pointer}", document.origin);
+                }
+            }
+            Err(Failure::Refused { subject, problem }.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
-/// Applies `push` and tells what became of each document; with `wait`, until all of it runs.
+/// The document that a pointer into a push speaks of, and where in it: its first step is the
+/// document's number.
+fn placed<'d>(documents: &'d [Document], pointer: &str) -> Option<(&'d Document, String)> {
+    let path = pointer.strip_prefix('/')?;
+    let (number, rest) = path.split_once('/').unwrap_or((path, ""));
+    let document = documents.get(number.parse::<usize>().ok()?)?;
+    Some((document, if rest.is_empty() { String::new() } else { format!("/{rest}") }))
+}
+
+/// Applies `push` and tells what became of each document; answers the deployments that are to run.
 pub(super) async fn apply(
     client: &Client,
     push: Push<'_>,
-    wait: Option<Duration>,
     io: &mut Io<'_>,
-) -> Result<(), Error> {
+) -> Result<Vec<Followed>, Error> {
     let told = self::push(client, push).await?;
     warn(push.documents, &told, io);
     let remark = if push.is_dry_run { " (dry run)" } else { "" };
     for item in &told.items {
-        let verdict = io.out.paint(Colour::of_state(item.verdict()), item.verdict());
-        let pruned = if item.at.is_none() { " (pruned)" } else { "" };
-        io.out.line(&format!("{} {verdict}{pruned}{remark}", item.subject()));
+        let why = match (&item.at, item.outcome.as_str()) {
+            (None, _) => " (pruned)",
+            (Some(_), "deleted") => " (no longer in the package)",
+            (Some(_), _) => "",
+        };
+        let verdict = item.verdict();
+        tell(&item.subject(), verdict, &format!("{why}{remark}"), io);
     }
     if push.is_dry_run {
         told.tell_clusters(&mut io.out);
     }
-    match wait {
-        Some(timeout) => follow(client, followed(push.documents, &told), timeout, io).await,
-        None => Ok(()),
-    }
+    Ok(followed(push.documents, &told))
+}
+
+/// Tells what became of one thing.
+pub(super) fn tell(subject: &str, verdict: &str, remark: &str, io: &mut Io<'_>) {
+    let verdict = io.out.paint(Colour::of_state(verdict), verdict);
+    io.out.line(&format!("{subject} {verdict}{remark}"));
 }
 
 /// The deployments that are to run, those inside packages that did not change too.
@@ -171,12 +205,10 @@ fn warn(documents: &[Document], told: &Told, io: &mut Io<'_>) {
         }
     }
     for warning in told.warnings.iter().filter(|theirs| !ours.contains(&theirs.pointer)) {
-        // The first step is the document's number.
-        let path = warning.pointer.trim_start_matches('/');
-        let (number, rest) = path.split_once('/').unwrap_or((path, ""));
-        let document = number.parse().ok().and_then(|index: usize| documents.get(index));
-        let origin = document.map_or("the push", |document| document.origin.as_str());
-        let pointer = if rest.is_empty() { String::new() } else { format!("/{rest}") };
+        let (origin, pointer) = match placed(documents, &warning.pointer) {
+            Some((document, pointer)) => (document.origin.as_str(), pointer),
+            None => ("the push", warning.pointer.clone()),
+        };
         let placed = Violation::new(pointer, plain(&warning.message));
         io.err.line(&format!("{mark} {}", documents::at(origin, &placed)));
     }
