@@ -43,6 +43,7 @@ async fn push(app: &App, call: Call, path_name: Option<BindingName>, verb: Verb)
     let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
     let parsed = body::accept(document::role_binding(&bytes, format), is_strict)?;
     let spec = parsed.value;
+    by.intends(&Key::RoleBinding(spec.name.clone()));
     if let Some(path_name) = path_name.filter(|path_name| *path_name != spec.name) {
         let message = format!("want {path_name}, as the path says, not {}", spec.name);
         let errors = vec![Violation::new("/name", message.clone())];

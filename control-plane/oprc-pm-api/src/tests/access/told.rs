@@ -81,6 +81,9 @@ async fn refusals_of_the_door_are_told() {
     let many: Vec<String> = (0..60).map(|n| format!("g{n}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     world.by("nobody", &many).delete(path).await.refused(403, "forbidden");
+    let mine = binding("mine", Role::Viewer, "x", &["*"]);
+    let other = "/api/v1/role-bindings/other";
+    world.root().put(other, mine).await.refused(400, "name_mismatch");
 
     let lines = it.lines(1);
     let want = [
@@ -98,7 +101,9 @@ async fn refusals_of_the_door_are_told() {
     }
     assert_eq!(lines[5]["groups"].as_array().unwrap().len(), 50);
     assert_eq!(lines[5]["groups_left_out"], 10);
-    assert_eq!(lines.len(), 6);
+    assert_eq!(lines[6]["documents"], json!([{"key": "role-bindings/mine"}]));
+    assert_eq!((&lines[6]["status"], &lines[6]["subject"]), (&json!(400), &json!("root")));
+    assert_eq!(lines.len(), 7);
 }
 
 #[tokio::test(start_paused = true)]
