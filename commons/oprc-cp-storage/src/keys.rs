@@ -12,6 +12,7 @@ use oprc_models::{
     event::About,
     meta::Generation,
     names::{BindingName, BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
+    version::PackageVersion,
 };
 
 /// The key of one object.
@@ -41,6 +42,9 @@ pub enum Key {
     /// `deployment-revisions/{key}/{generation}`: what a deployment was. Written by the API when it
     /// replaces the deployment; removed by the deployment controller.
     DeploymentRevision(DeploymentKey, Generation),
+    /// `package-versions/{name}/{version}`: what is published under a version that is not what the
+    /// package is now. Written by the API; removed by the package controller.
+    PackageVersion(PackageName, PackageVersion),
     /// `bundles/{name}`: what was last pushed under a name. Written by the API.
     Bundle(BundleName),
     /// `pushes/{id}`: whether a push of several transactions has taken effect. Written by the API,
@@ -72,6 +76,7 @@ impl fmt::Display for Key {
             Self::DeploymentRevision(key, generation) => {
                 write!(f, "deployment-revisions/{key}/{generation}")
             }
+            Self::PackageVersion(name, version) => write!(f, "package-versions/{name}/{version}"),
             Self::Bundle(name) => write!(f, "bundles/{name}"),
             Self::Push(id) => write!(f, "pushes/{id}"),
             Self::RoleBinding(name) => write!(f, "role-bindings/{name}"),
@@ -110,6 +115,9 @@ impl FromStr for Key {
             ["deployment-revisions", key, number] => {
                 let key = key.parse().ok();
                 key.zip(generation(number)).map(|(k, g)| Self::DeploymentRevision(k, g))
+            }
+            ["package-versions", name, version] => {
+                name.parse().ok().zip(version.parse().ok()).map(|(n, v)| Self::PackageVersion(n, v))
             }
             ["bundles", name] => name.parse().ok().map(Self::Bundle),
             ["pushes", id] => id.parse().ok().map(Self::Push),

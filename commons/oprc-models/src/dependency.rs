@@ -49,24 +49,18 @@ impl Dependency {
             return Ok(Self { name: text.trim().parse()?, requirement: None });
         };
         let name = name.trim().parse()?;
-        let requirement = requirement.trim().parse().map_err(|error: semver::Error| {
-            let given = Quoted(requirement.trim()).to_string();
-            InvalidDependency::Requirement { given, reason: clipped(&error.to_string(), 120) }
-        })?;
+        let requirement = parse_requirement(requirement)
+            .map_err(|(given, reason)| InvalidDependency::Requirement { given, reason })?;
         Ok(Self { name, requirement: Some(requirement) })
     }
+}
 
-    /// Whether a package of this version, as its document writes it, will do. Where a requirement
-    /// is given, a package without a version, or with one that is not a version, does not.
-    #[must_use]
-    pub fn matches(&self, version: Option<&str>) -> bool {
-        match &self.requirement {
-            None => true,
-            Some(requirement) => version
-                .and_then(lenient_version)
-                .is_some_and(|version| requirement.matches(&version)),
-        }
-    }
+/// The requirement in `text`; else the beginning of what was given, in quotes, and why not.
+pub(crate) fn parse_requirement(text: &str) -> Result<VersionReq, (String, String)> {
+    let text = text.trim();
+    text.parse().map_err(|error: semver::Error| {
+        (Quoted(text).to_string(), clipped(&error.to_string(), 120))
+    })
 }
 
 impl FromStr for Dependency {

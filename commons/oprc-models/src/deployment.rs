@@ -6,11 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    dependency::parse_requirement,
     is_default,
     names::{ClusterName, DeploymentKey, Key, MAX_NAME_BYTES, PackageName},
     package::ProvisionConfig,
     secret::SecretRef,
     validate::{MAX_ENTRIES, MAX_PARTITIONS, MAX_REPLICAS},
+    version::Requirement,
 };
 
 /// A deployment as people write it. `condition`, `status`, `created_at` and `updated_at` are the
@@ -24,6 +26,11 @@ pub struct OClassDeployment {
     pub key: DeploymentKey,
     /// The package of its class.
     pub package_name: PackageName,
+    /// The versions of the package that will do, a semver requirement: the highest of them is
+    /// deployed. None: what the package is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_NAME_BYTES))]
+    pub package_version: Option<String>,
     /// The class.
     pub class_key: Key,
     /// Exactly these clusters; empty: placed automatically.
@@ -59,6 +66,19 @@ pub struct OClassDeployment {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = MAX_ENTRIES))]
     pub labels: BTreeMap<String, String>,
+}
+
+impl OClassDeployment {
+    /// The versions of the package that will do; else why that cannot be told.
+    #[must_use]
+    pub fn requirement(&self) -> Option<Result<Requirement, String>> {
+        let text = self.package_version.as_deref()?;
+        Some(parse_requirement(text).map_err(|(given, reason)| {
+            format!(
+                "{given} is not a semver requirement ({reason}): want for example ^1.2 or =1.0.0"
+            )
+        }))
+    }
 }
 
 /// Non-functional requirements.

@@ -30,6 +30,7 @@ pub mod status;
 mod text;
 pub mod unit;
 pub mod validate;
+pub mod version;
 pub mod view;
 
 /// Whether `value` is what it would be had nobody written it.

@@ -43,6 +43,9 @@ pub struct Meta {
     /// Why it was last written, for example a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision_note: Option<String>,
+    /// Of a package with a version: when that version was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_created_at: Option<Timestamp>,
     /// Of a deployment: since when nothing of it is to be sent to a cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<Timestamp>,

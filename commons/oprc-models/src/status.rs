@@ -20,7 +20,11 @@ pub struct DeploymentStatus {
     pub condition: RunCondition,
     /// The generation of the spec that this speaks of.
     pub observed_generation: Generation,
-    /// The generation of the package that its units are made of; none: there was no package.
+    /// The version of the package that its units are made of, as it was written; none: it has none, or
+    /// none will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package_version: Option<String>,
+    /// The generation of the package that its units were planned on; none: there was no package.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_package_generation: Option<Generation>,
     /// `Ready`, `Progressing`, `Degraded`.

@@ -24,6 +24,7 @@ use crate::{
     role::RoleBinding,
     schema::merged,
     status::{self, PackageStatus},
+    version::{Published, PublishedAs},
 };
 
 /// A package as it is answered.
@@ -42,6 +43,8 @@ pub type Function = Beside<OFunction, PartOf>;
 pub type Record = Beside<StoredRecord, Staleness>;
 /// A document as it was at one generation.
 pub type RevisionDocument<S> = Beside<S, Was>;
+/// What is published of a package under a version.
+pub type PublishedPackage = Beside<OPackage, PublishedAs>;
 /// What differs between two generations of a document.
 pub type Comparison = Beside<Compared, Difference>;
 /// A bundle, with the documents that it owns.
@@ -393,6 +396,13 @@ pub struct Revisions {
     pub items: Vec<Revision>,
 }
 
+/// What is published of a package, the highest version first.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+pub struct Versions {
+    /// Each: which it is, since when, and whether it is what the package is now.
+    pub items: Vec<Published>,
+}
+
 /// Which two generations are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Compared {
@@ -472,6 +482,7 @@ pub struct AppliedItem {
 pub enum AppliedOutcome {
     Created,
     Replaced,
+    Published,
     Unchanged,
     Deleted,
 }

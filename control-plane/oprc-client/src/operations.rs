@@ -13,7 +13,7 @@ use oprc_models::{
     view::DeploymentStatus,
     view::{
         Beside, Binding, Class, Cluster, ClusterHealth, Deployment, Event, Function, Package, Page,
-        Record, Written,
+        Record, Versions, Written,
     },
 };
 use reqwest::Method;
@@ -113,9 +113,13 @@ operations! {
         "name", "tag", "label", "watch", "since", "limit", "continue", "consistency"
     ]
         = "listPackages" list_packages() -> Page<Package>, about "packages";
-    /// The package `name`.
-    GET "/api/v1/packages/{name}" ["consistency"]
+    /// The package `name`; with `version`, what is published of it, a
+    /// [`PublishedPackage`](oprc_models::view::PublishedPackage).
+    GET "/api/v1/packages/{name}" ["version", "consistency"]
         = "getPackage" get_package(name) -> Package, about "package";
+    /// What is published of the package `name`.
+    GET "/api/v1/packages/{name}/versions" ["consistency"]
+        = "listPackageVersions" list_package_versions(name) -> Versions, about "package";
     /// Creates the package that `document` (in YAML or JSON) declares; one that is there and differs
     /// is left alone.
     POST "/api/v1/packages" ["strict"]

@@ -81,7 +81,9 @@ pub(crate) fn written(written: &Written, mut warnings: Vec<Violation>, path: &st
     document(&mut buffer, written, &warnings)?;
     let status = match written.outcome {
         Outcome::Created => StatusCode::CREATED,
-        Outcome::Replaced | Outcome::Unchanged | Outcome::Removed => StatusCode::OK,
+        Outcome::Replaced | Outcome::Published | Outcome::Unchanged | Outcome::Removed => {
+            StatusCode::OK
+        }
         Outcome::Deleting | Outcome::Underway => StatusCode::ACCEPTED,
     };
     let mut response = json(status, buffer);

@@ -130,6 +130,9 @@ impl From<writes::Error> for ApiError {
             E::NotYours { .. } => Self::forbidden(detail),
             E::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
             E::AlreadyExists { .. } => Self::new(StatusCode::CONFLICT, "already_exists", detail),
+            E::VersionExists { violations, .. } => {
+                Self::new(StatusCode::CONFLICT, "version_exists", detail).with_errors(violations)
+            }
             E::Owned { violations } => {
                 Self::new(StatusCode::CONFLICT, "owned_by_other", detail).with_errors(violations)
             }

@@ -18,7 +18,7 @@ use crate::{
     openapi::{operations as described, routes::Routes},
     resources::{
         access, apply, bundles, clusters, deployments, events, packages, parts, probes, records,
-        revisions, role_bindings, rollout, statuses, watch,
+        revisions, role_bindings, rollout, statuses, versions, watch,
     },
 };
 
@@ -61,6 +61,7 @@ fn specs() -> Routes {
         .put("/packages/{name}", packages::replace, of_packages::replace)
         .post("/packages/{name}", packages::replace, of_packages::replace_by_post)
         .delete("/packages/{name}", packages::delete, of_packages::delete)
+        .get("/packages/{name}/versions", versions::list, of_packages::versions)
         .get("/deployments", deployments::list, of_deployments::list)
         .post("/deployments", deployments::create, of_deployments::create)
         .get("/deployments/{key}", deployments::get, of_deployments::get)

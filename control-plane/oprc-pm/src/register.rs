@@ -59,6 +59,7 @@ async fn register(
                 source: None,
                 revision_note: None,
                 paused_at: None,
+                version_created_at: None,
                 restart: None,
             },
             Precondition::Absent,

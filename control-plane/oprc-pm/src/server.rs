@@ -194,6 +194,7 @@ fn lead(
         seed: seed(),
     };
     let history_limit = config.controllers.history_limit.count();
+    let version_limit = config.controllers.version_limit.count();
     let owner: Arc<str> = config.controllers.owner.as_str().into();
     async move {
         // A replica that cannot see what there is has nothing to lead with.
@@ -206,6 +207,7 @@ fn lead(
             let ended = term.ended().clone();
             let context = Context {
                 history_limit,
+                version_limit,
                 store: Arc::clone(&store),
                 cache: Arc::clone(&cache),
                 now: Arc::new(now),

@@ -40,6 +40,8 @@ pub struct Context {
     pub owner: Arc<str>,
     /// How many revisions of a document are kept besides what it is now.
     pub history_limit: usize,
+    /// How many versions of a package are kept besides what it is now and what is in use.
+    pub version_limit: usize,
     /// Takes note of what people may want to know.
     pub recorder: Recorder,
     /// The term that all writes and calls are made in.

@@ -24,6 +24,7 @@ mod push;
 mod queues;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -203,7 +204,8 @@ impl Controllers {
 fn all_there(context: &Context, packages: &Queue<PackageName>, deployments: &Queue<DeploymentKey>) {
     let state = context.cache.read();
     let names = state.packages.keys().chain(state.package_statuses.keys());
-    for name in names.chain(state.package_revisions.keys()) {
+    let kept_beside = state.package_revisions.keys().chain(state.package_versions.keys());
+    for name in names.chain(kept_beside) {
         packages.add(name.clone(), Priority::Resync);
     }
     let keys = state.deployments.keys().chain(state.units.keys().map(|(key, _)| key));

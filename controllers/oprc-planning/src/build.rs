@@ -4,20 +4,23 @@
 use std::collections::BTreeSet;
 
 use oprc_models::{
-    dependency::{Dependency, foreign_functions},
+    dependency::foreign_functions,
     deployment::{FunctionOverride, OClassDeployment},
     meta::{Stored, Timestamp},
-    names::{ClusterName, Key, PackageName, UnitId},
-    package::{OClass, OFunction, OPackage, ProvisionConfig},
+    names::{ClusterName, Key, UnitId},
+    package::{FunctionBinding, OFunction, OPackage, ProvisionConfig, StateSpec},
     unit::{DeploymentUnit, Replicas, UnitFunction, UnitOdgmConfig},
 };
+
+use crate::resolve::{Found, Node, NotFound, Packages, find, needs};
 
 /// What a deployment needs of its package before units can be made.
 #[derive(Debug)]
 pub struct Template<'a> {
     deployment: &'a Stored<OClassDeployment>,
-    package: &'a OPackage,
-    class: &'a OClass,
+    package_version: Option<String>,
+    bindings: Vec<FunctionBinding>,
+    state_spec: Option<StateSpec>,
     functions: Vec<UnitFunction>,
 }
 
@@ -25,12 +28,14 @@ pub struct Template<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Unresolved {
-    #[error("package {package} does not exist")]
-    PackageNotFound { package: PackageName },
+    #[error(transparent)]
+    NotFound(NotFound),
     #[error("package {package} has no class {class}")]
-    ClassNotFound { package: PackageName, class: Key },
+    ClassNotFound { package: Node, class: Key },
     #[error("class {class} binds {function}, which neither {package} nor its dependencies have")]
-    FunctionNotFound { package: PackageName, class: Key, function: Key },
+    FunctionNotFound { package: Node, class: Key, function: Key },
+    #[error("class {class} binds {function}: {missing}")]
+    DependencyNotFound { class: Key, function: Key, missing: NotFound },
     #[error("{}", .violations.join("; "))]
     NotDeployable { violations: Vec<String> },
 }
@@ -40,33 +45,52 @@ impl Unresolved {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::PackageNotFound { .. } => "PackageNotFound",
+            Self::NotFound(NotFound::Package(_)) => "PackageNotFound",
+            Self::NotFound(NotFound::Version { .. }) => "VersionNotFound",
             Self::ClassNotFound { .. } => "ClassNotFound",
             Self::FunctionNotFound { .. } => "FunctionNotFound",
+            Self::DependencyNotFound { .. } => "DependencyNotResolved",
             Self::NotDeployable { .. } => "NotDeployable",
         }
     }
 }
 
+/// The package that `deployment` is of: what it is now, or the highest version that is pinned.
+fn package_of<'a>(
+    deployment: &OClassDeployment,
+    packages: &impl Packages<'a>,
+) -> Result<Found<'a>, NotFound> {
+    let name = &deployment.package_name;
+    match deployment.requirement() {
+        None => find(packages, name, None),
+        Some(Ok(requirement)) => find(packages, name, Some(&requirement)),
+        // Written by a version that knows more of requirements.
+        Some(Err(_)) => Err(NotFound::Version {
+            package: name.clone(),
+            requirement: deployment.package_version.clone().unwrap_or_default(),
+            there: packages.versions(name),
+        }),
+    }
+}
+
 impl<'a> Template<'a> {
-    /// Resolves `deployment` against the packages that `package` looks up.
+    /// Resolves `deployment` against what `packages` looks up.
     ///
     /// # Errors
     ///
     /// [`Unresolved`] says what is missing; it may come later.
-    pub fn resolve(
+    pub fn resolve<'p>(
         deployment: &'a Stored<OClassDeployment>,
-        package: impl Fn(&PackageName) -> Option<&'a OPackage>,
+        packages: &impl Packages<'p>,
     ) -> Result<Self, Unresolved> {
         let spec = &deployment.spec;
-        let name = &spec.package_name;
-        let own =
-            package(name).ok_or_else(|| Unresolved::PackageNotFound { package: name.clone() })?;
+        let Found { node, package: own } =
+            package_of(spec, packages).map_err(Unresolved::NotFound)?;
         let class =
             own.classes.iter().find(|class| class.key == spec.class_key).ok_or_else(|| {
-                Unresolved::ClassNotFound { package: name.clone(), class: spec.class_key.clone() }
+                Unresolved::ClassNotFound { package: node.clone(), class: spec.class_key.clone() }
             })?;
-        let violations = oprc_models::validate::deployable(own, spec);
+        let violations = oprc_models::validate::deployable(&own, spec);
         if !violations.is_empty() {
             let violations = violations.into_iter().map(|violation| violation.message).collect();
             return Err(Unresolved::NotDeployable { violations });
@@ -77,14 +101,30 @@ impl<'a> Template<'a> {
             if !seen.insert(key) {
                 continue;
             }
-            let function = find_function(own, key, &package).ok_or_else(|| {
-                let class = class.key.clone();
-                Unresolved::FunctionNotFound { package: name.clone(), class, function: key.clone() }
-            })?;
             let change = spec.functions.iter().find(|change| change.function_key == *key);
-            functions.push(unit_function(key, function, change));
+            let made =
+                with_function(&own, key, packages, |function| unit_function(key, function, change));
+            functions.push(made.map_err(|missing| {
+                let (class, function) = (class.key.clone(), key.clone());
+                match missing {
+                    Some(missing) => Unresolved::DependencyNotFound { class, function, missing },
+                    None => Unresolved::FunctionNotFound { package: node.clone(), class, function },
+                }
+            })?);
         }
-        Ok(Self { deployment, package: own, class, functions })
+        Ok(Self {
+            deployment,
+            package_version: own.version.clone(),
+            bindings: class.function_bindings.clone(),
+            state_spec: class.state_spec.clone(),
+            functions,
+        })
+    }
+
+    /// The version of the package that it resolved to, as it was written.
+    #[must_use]
+    pub fn package_version(&self) -> Option<&str> {
+        self.package_version.as_deref()
     }
 
     /// The unit for `cluster`, at `generation`.
@@ -102,14 +142,14 @@ impl<'a> Template<'a> {
             deployment_key: spec.key.clone(),
             package_name: spec.package_name.clone(),
             class_key: spec.class_key.clone(),
-            package_version: self.package.version.clone(),
+            package_version: self.package_version.clone(),
             target_env: cluster.clone(),
             generation,
             spec_hash: String::new(),
             owner: owner.to_owned(),
             functions: self.functions.clone(),
-            function_bindings: self.class.function_bindings.clone(),
-            state_spec: self.class.state_spec.clone(),
+            function_bindings: self.bindings.clone(),
+            state_spec: self.state_spec.clone(),
             odgm_config: spec.odgm.as_ref().map(|odgm| UnitOdgmConfig {
                 collections: odgm.collections.clone(),
                 partition_count: odgm.partition_count.unwrap_or(1),
@@ -131,23 +171,35 @@ impl<'a> Template<'a> {
     }
 }
 
-/// The function that a binding of `own` names: its own, or `package.function` of a dependency.
-fn find_function<'a>(
-    own: &'a OPackage,
+/// What `make` makes of the function that a binding of `own` names: its own, or `package.function` of
+/// the version that a dependency resolves to. Else which dependency does not, if one of that name.
+fn with_function<'p, T>(
+    own: &OPackage,
     key: &Key,
-    package: &impl Fn(&PackageName) -> Option<&'a OPackage>,
-) -> Option<&'a OFunction> {
-    let find = |package: &'a OPackage, key: &str| {
+    packages: &impl Packages<'p>,
+    make: impl Fn(&OFunction) -> T,
+) -> Result<T, Option<NotFound>> {
+    fn of<'f>(package: &'f OPackage, key: &str) -> Option<&'f OFunction> {
         package.functions.iter().find(|function| function.key.as_str() == key)
-    };
-    find(own, key.as_str()).or_else(|| {
-        let dependencies: Vec<_> =
-            own.dependencies.iter().filter_map(|text| Dependency::parse(text).ok()).collect();
-        let readings = foreign_functions(key, &dependencies).into_iter();
-        let mut found = readings
-            .filter_map(|(dependency, rest)| find(package(&dependency.name)?, rest.as_str()));
-        found.next()
-    })
+    }
+    if let Some(function) = of(own, key.as_str()) {
+        return Ok(make(function));
+    }
+    let mut missing = None;
+    let (dependencies, found): (Vec<_>, Vec<_>) = needs(packages, own).unzip();
+    for (dependency, rest) in foreign_functions(key, &dependencies) {
+        let index = dependencies.iter().position(|other| other == dependency);
+        match index.and_then(|index| found.get(index)) {
+            Some(Ok(found)) => {
+                if let Some(function) = of(&found.package, rest.as_str()) {
+                    return Ok(make(function));
+                }
+            }
+            Some(Err(error)) => missing = missing.or(Some(error.clone())),
+            None => {}
+        }
+    }
+    Err(missing)
 }
 
 fn unit_function(

@@ -12,7 +12,6 @@ use oprc_models::{
     meta::{Generation, Stored, Timestamp},
     names::PackageName,
     names::{ClusterName, UnitId},
-    package::OPackage,
     record::{RunCondition, StoredRecord},
     status::{ClusterPart, DeploymentStatus},
     unit::{Desired, StoredUnit},
@@ -22,6 +21,7 @@ use crate::{
     build::{Template, Unresolved},
     health,
     place::{Candidate, Placement, place},
+    resolve::Packages,
 };
 
 /// What the planner looks at, all of it about one deployment.
@@ -41,9 +41,7 @@ pub struct Input<'a> {
 }
 
 /// What the planner may look up.
-pub trait Lookup<'a> {
-    /// A package's spec.
-    fn package(&self, name: &PackageName) -> Option<&'a OPackage>;
+pub trait Lookup<'a>: Packages<'a> {
     /// The generation of a package's spec.
     fn package_generation(&self, name: &PackageName) -> Option<Generation>;
     /// Whether a cluster is registered.
@@ -186,7 +184,7 @@ impl<'a> Target<'a> {
         let is_registered = |cluster: &ClusterName| lookup.is_registered(cluster);
         Self {
             placement: place(&spec.spec, &current, is_registered, || lookup.candidates()),
-            template: Template::resolve(spec, |name| lookup.package(name)),
+            template: Template::resolve(spec, lookup),
             spec,
         }
     }
@@ -288,6 +286,7 @@ fn status<'a>(
         .collect();
     let verdict = Verdict::of(told, &parts);
     let condition = verdict.condition;
+    let resolved = told.target.and_then(|target| target.template.as_ref().ok());
     let before = input.status.filter(|status| status.uid == spec.meta.uid);
     let given = input.status.map_or(0, |status| status.unit_generation);
     let written = told.writes.values().map(|unit| unit.unit.generation);
@@ -297,6 +296,7 @@ fn status<'a>(
         uid: spec.meta.uid.clone(),
         condition,
         observed_generation: spec.meta.generation,
+        package_version: resolved.and_then(Template::package_version).map(str::to_owned),
         observed_package_generation: lookup.package_generation(&spec.spec.package_name),
         conditions: carry_transitions(
             before.map_or(&[], |before| before.conditions.as_slice()),

@@ -12,6 +12,7 @@ pub mod deployment;
 mod health;
 pub mod package;
 pub mod place;
+pub mod resolve;
 #[cfg(test)]
 mod samples;
 pub mod unit;

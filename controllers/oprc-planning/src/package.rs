@@ -6,35 +6,29 @@ use oprc_models::{
     condition::{Condition, Truth, carry_transitions},
     dependency::Dependency,
     meta::{Stored, Timestamp},
-    names::PackageName,
     package::OPackage,
     status::{DependencyStatus, PackageStatus},
 };
 
-/// The packages that `package` names as dependencies, whether they are there or not.
-pub fn dependency_names(package: &OPackage) -> impl Iterator<Item = PackageName> {
-    let parsed = package.dependencies.iter().filter_map(|text| Dependency::parse(text).ok());
-    parsed.map(|dependency| dependency.name)
-}
+use crate::resolve::{Found, Node, NotFound, Packages, needs};
 
-/// What is to be said of the package `stored`, given the packages that `package` looks up and
-/// what was said `before`.
+/// What is to be said of the package `stored`, given what `packages` looks up and what was said
+/// `before`.
 pub fn status<'a>(
     stored: &'a Stored<OPackage>,
     before: Option<&PackageStatus>,
-    package: impl Fn(&PackageName) -> Option<&'a OPackage>,
+    packages: &impl Packages<'a>,
     now: Timestamp,
 ) -> PackageStatus {
     let spec = &stored.spec;
-    let dependencies: Vec<_> =
-        spec.dependencies.iter().filter_map(|text| resolve(text, &package)).collect();
-    let cycle = find_cycle(spec, &package);
+    let dependencies: Vec<_> = needs(packages, spec).map(resolved).collect();
+    let cycle = find_cycle(&Node { name: spec.name.clone(), version: None }, spec, packages);
     let unsatisfied: Vec<_> =
         dependencies.iter().filter_map(|dependency| dependency.message.clone()).collect();
     let (truth, reason, message) = if stored.meta.is_deleting() {
         (Truth::False, "Deleting", "waits until nothing depends on it".to_owned())
     } else if let Some(cycle) = cycle {
-        let path: Vec<_> = cycle.iter().map(PackageName::as_str).collect();
+        let path: Vec<_> = cycle.iter().map(Node::to_string).collect();
         (Truth::False, "DependencyCycle", format!("dependency cycle: {}", path.join(" -> ")))
     } else if unsatisfied.is_empty() {
         (Truth::True, "Resolved", String::new())
@@ -54,53 +48,42 @@ pub fn status<'a>(
     }
 }
 
-fn resolve<'a>(
-    text: &str,
-    package: &impl Fn(&PackageName) -> Option<&'a OPackage>,
-) -> Option<DependencyStatus> {
-    let dependency = Dependency::parse(text).ok()?;
-    let found = package(&dependency.name);
-    let version = found.and_then(|package| package.version.clone());
-    let message = match (found, &dependency.requirement) {
-        (None, _) => Some(format!("package {} does not exist", dependency.name)),
-        (Some(_), Some(requirement)) if !dependency.matches(version.as_deref()) => Some(format!(
-            "package {} has version {}, and {requirement} is required",
-            dependency.name,
-            version.as_deref().unwrap_or("none"),
-        )),
-        (Some(_), _) => None,
-    };
-    Some(DependencyStatus {
+fn resolved((dependency, found): (Dependency, Result<Found<'_>, NotFound>)) -> DependencyStatus {
+    DependencyStatus {
         requirement: dependency.requirement.as_ref().map(ToString::to_string),
         name: dependency.name,
-        resolved_version: if message.is_none() { version } else { None },
-        satisfied: message.is_none(),
-        message,
-    })
+        resolved_version: found.as_ref().ok().and_then(|found| found.package.version.clone()),
+        satisfied: found.is_ok(),
+        message: found.err().map(|missing| missing.to_string()),
+    }
 }
 
-/// The first cycle that begins and ends at `from`, if there is one: `[from, …, from]`.
+/// The first cycle that begins and ends at `from`, which is this package, if there is one: `[from,
+/// …, from]`. What does not resolve leads nowhere.
 ///
-/// Visits each package once, so it takes time in proportion to the dependencies reached.
+/// Visits each version of a package once, so it takes time in proportion to the dependencies reached.
 pub fn find_cycle<'a>(
-    from: &'a OPackage,
-    package: &impl Fn(&PackageName) -> Option<&'a OPackage>,
-) -> Option<Vec<PackageName>> {
+    from: &Node,
+    package: &OPackage,
+    packages: &impl Packages<'a>,
+) -> Option<Vec<Node>> {
+    let found = |package: &OPackage| -> Vec<Found<'a>> {
+        needs(packages, package).filter_map(|(_, found)| found.ok()).collect()
+    };
     let mut seen = BTreeSet::new();
-    let mut path = vec![(from.name.clone(), dependency_names(from).collect::<Vec<_>>())];
+    let mut path = vec![(from.clone(), found(package))];
     while let Some((_, rest)) = path.last_mut() {
-        let Some(next) = rest.pop() else {
+        let Some(Found { node, package }) = rest.pop() else {
             path.pop();
             continue;
         };
-        if next == from.name {
-            let names = path.into_iter().map(|(name, _)| name);
-            return Some(names.chain([next]).collect());
+        if node == *from {
+            let nodes = path.into_iter().map(|(node, _)| node);
+            return Some(nodes.chain([node]).collect());
         }
-        if let Some(found) = package(&next)
-            && seen.insert(next.clone())
-        {
-            path.push((next, dependency_names(found).collect()));
+        if seen.insert(node.clone()) {
+            let next = found(&package);
+            path.push((node, next));
         }
     }
     None

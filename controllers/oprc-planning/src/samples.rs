@@ -1,17 +1,20 @@
 //! Documents, units and records for this crate's tests.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use oprc_models::{
     cluster::{ClusterStatus, Connectivity},
     deployment::OClassDeployment,
     meta::{Meta, Stored, Timestamp},
-    names::ClusterName,
+    names::{ClusterName, PackageName},
     package::OPackage,
     record::{DeploymentRecord, RecordStatus, Refusal, RunCondition, StoredRecord},
     unit::{DeploymentUnit, Desired, StoredUnit},
+    version::PackageVersion,
 };
 use serde_json::{Value, json};
+
+use crate::resolve::Packages;
 
 pub(crate) const OWNER: &str = "oprc-pm";
 
@@ -48,6 +51,7 @@ pub(crate) fn stored<T>(uid: &str, generation: u64, spec: T) -> Stored<T> {
         source: None,
         revision_note: None,
         paused_at: None,
+        version_created_at: None,
         restart: None,
     };
     Stored { meta, spec }
@@ -70,6 +74,25 @@ pub(crate) fn package(more: Value) -> OPackage {
     serde_json::from_value(merged(base, more)).unwrap()
 }
 
+/// Packages in the order in which they were pushed: the last of a name is what it is now.
+pub(crate) struct Shelf<'a>(pub(crate) &'a [OPackage]);
+
+impl<'a> Packages<'a> for Shelf<'a> {
+    fn package(&self, name: &PackageName) -> Option<&'a OPackage> {
+        self.0.iter().rev().find(|package| package.name == *name)
+    }
+
+    fn versions(&self, name: &PackageName) -> Vec<PackageVersion> {
+        let of_name = self.0.iter().filter(|package| package.name == *name);
+        of_name.filter_map(PackageVersion::of).collect()
+    }
+
+    fn version(&self, name: &PackageName, version: &PackageVersion) -> Option<Cow<'a, OPackage>> {
+        let mut of_name = self.0.iter().filter(|package| package.name == *name);
+        of_name.find(|it| PackageVersion::of(it).as_ref() == Some(version)).map(Cow::Borrowed)
+    }
+}
+
 fn merged(mut base: Value, more: Value) -> Value {
     let Value::Object(more) = more else { panic!("{more} is not an object") };
     base.as_object_mut().unwrap().extend(more);
@@ -79,7 +102,7 @@ fn merged(mut base: Value, more: Value) -> Value {
 /// The unit of `shop.cart` of incarnation `u1` on `name`, as `crate::build` makes it.
 pub(crate) fn unit(name: &str, generation: u64) -> DeploymentUnit {
     let (spec, package) = (stored("u1", 1, deployment(json!({}))), package(json!({})));
-    let template = crate::build::Template::resolve(&spec, |_| Some(&package)).unwrap();
+    let template = crate::build::Template::resolve(&spec, &Shelf(&[package])).unwrap();
     template.unit(&cluster(name), OWNER, generation, Timestamp::UNIX_EPOCH)
 }
 

@@ -201,6 +201,7 @@ impl World {
                 | Key::Deployment(_)
                 | Key::Cluster(_)
                 | Key::Record(..)
+                | Key::PackageVersion(..)
                 | Key::Bundle(_)
                 | Key::Push(_)
                 | Key::RoleBinding(_) => (),

@@ -1,21 +1,25 @@
 //! What must hold in the end: each cluster holds exactly what is desired, the store holds no
 //! left-overs, and the statuses say so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use oprc_models::{
     cluster::ClusterStatus,
     condition,
     deployment::OClassDeployment,
     meta::Stored,
-    names::{ClusterName, UnitId},
+    names::{ClusterName, PackageName, UnitId},
     package::OPackage,
     push::PushRecord,
     record::{DeploymentRecord, RunCondition, StoredRecord},
     status::{DeploymentStatus, PackageStatus},
     unit::{Desired, StoredUnit},
+    version::PackageVersion,
 };
-use oprc_planning::build::Template;
+use oprc_planning::{build::Template, resolve::Packages};
 
 use super::{
     replica::{HISTORY_LIMIT, OWNER},
@@ -34,6 +38,21 @@ struct Stock {
     statuses: BTreeMap<String, DeploymentStatus>,
     package_statuses: BTreeMap<String, PackageStatus>,
     clusters: BTreeMap<String, ClusterStatus>,
+}
+
+/// What packages are now: nobody in a story requires a version.
+impl<'a> Packages<'a> for &'a Stock {
+    fn package(&self, name: &PackageName) -> Option<&'a OPackage> {
+        self.packages.get(name.as_str()).map(|stored| &stored.spec)
+    }
+
+    fn versions(&self, name: &PackageName) -> Vec<PackageVersion> {
+        self.package(name).and_then(PackageVersion::of).into_iter().collect()
+    }
+
+    fn version(&self, _: &PackageName, _: &PackageVersion) -> Option<Cow<'a, OPackage>> {
+        None
+    }
 }
 
 /// What a deployment is to be.
@@ -175,13 +194,10 @@ impl World {
         }
         clusters.retain(|cluster| !is_excluded(cluster));
         let missing = asked.iter().any(|it| !is_excluded(it) && !self.crms.contains_key(it));
-        let package = |name: &oprc_models::names::PackageName| {
-            stock.packages.get(name.as_str()).map(|stored| &stored.spec)
-        };
         Wanted {
             clusters,
             is_one: spec.spec.target_envs.is_empty(),
-            template: Template::resolve(spec, package).ok(),
+            template: Template::resolve(spec, &stock).ok(),
             is_short: missing && !spec.spec.target_envs.is_empty(),
         }
     }

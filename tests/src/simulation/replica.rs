@@ -212,6 +212,7 @@ fn wire(
             let ended = term.ended().clone();
             let context = Context {
                 history_limit: HISTORY_LIMIT,
+                version_limit: 20,
                 recorder: recorder.clone(),
                 store: Arc::clone(&store),
                 cache: Arc::clone(&cache),

@@ -214,6 +214,7 @@ impl<'a> Driver<'a> {
                     source: None,
                     revision_note: None,
                     paused_at: None,
+                    version_created_at: None,
                     restart: None,
                 };
                 let value = serde_json::to_vec(&Stored { meta, spec }).unwrap_or_default();

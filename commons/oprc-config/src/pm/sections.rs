@@ -117,6 +117,11 @@ settings! {
         /// Why 20: weeks of releases; of a hundred thousand deployments it is a few gigabytes in
         /// the store, were each replaced as often.
         history_limit: Within<0, 1000> = "OPRC_PM_HISTORY_LIMIT" or "20",
+        /// Published versions that are kept of each package besides what it is now and those that
+        /// something resolves to; 0: none.
+        ///
+        /// Why 20: as of revisions. Every replica has them in memory, as text.
+        version_limit: Within<0, 1000> = "OPRC_PM_VERSION_LIMIT" or "20",
     }
 }
 

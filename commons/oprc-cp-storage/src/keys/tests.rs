@@ -15,6 +15,7 @@ fn keys_and_back() {
         "status/clusters/east",
         "package-revisions/shop/1",
         "deployment-revisions/shop.cart/18446744073709551615",
+        "package-versions/shop/1.0.0-rc.1",
         "bundles/shop-prod",
         "pushes/6a6e2f",
         "role-bindings/shop-developers",
@@ -46,6 +47,9 @@ fn what_is_not_ours() {
         "deployment-revisions/a/+1",
         "deployment-revisions/a/01",
         "deployment-revisions/a/1/2",
+        "package-versions/shop",
+        "package-versions/shop/1.0",
+        "package-versions/shop/1.0.0+b",
     ];
     for key in table {
         assert!(key.parse::<Key>().is_err(), "{key}");

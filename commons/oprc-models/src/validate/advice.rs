@@ -2,7 +2,6 @@
 
 use super::{report::Report, secrets};
 use crate::{
-    dependency::lenient_version,
     deployment::OClassDeployment,
     package::OPackage,
     pointer::{index, key},
@@ -14,20 +13,14 @@ use crate::{
 #[must_use]
 pub fn package_advice(package: &OPackage) -> Vec<Violation> {
     let mut report = Report::default();
-    if let Some(version) = &package.version
-        && lenient_version(version).is_none()
-    {
-        let message = format_args!(
-            "{} is not a semantic version: a package that requires a version cannot use this one",
-            Quoted(version)
-        );
-        report.add("/version", message);
-    }
     for (i, function) in package.functions.iter().enumerate() {
         secrets::advise(&mut report, &key(&index("/functions", i), "config"), &function.config);
     }
     for (i, deployment) in package.deployments.iter().enumerate() {
         environments(&mut report, &index("/deployments", i), deployment);
+        if deployment.package_version.is_some() {
+            continue;
+        }
         let class = package.classes.iter().find(|class| class.key == deployment.class_key);
         let bindings = class.map(|class| class.function_bindings.as_slice()).unwrap_or_default();
         let at = key(&index("/deployments", i), "functions");

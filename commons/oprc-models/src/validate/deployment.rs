@@ -24,6 +24,9 @@ pub(super) fn check_list(report: &mut Report, list: &[OClassDeployment]) {
 
 /// Checks a deployment that is at `at`.
 pub(super) fn check(report: &mut Report, at: &str, deployment: &OClassDeployment) {
+    if let Some(Err(message)) = deployment.requirement() {
+        report.add(key(at, "package_version"), message);
+    }
     report.no_twice(&key(at, "target_envs"), &deployment.target_envs);
     report.no_twice(&key(at, "available_envs"), &deployment.available_envs);
     report.no_twice(&key(at, "excluded_envs"), &deployment.excluded_envs);

@@ -25,7 +25,7 @@ pub(super) fn check(report: &mut Report, package: &OPackage) {
         return;
     }
     if let Some(version) = &package.version {
-        report.word("/version", version);
+        report.version("/version", version);
     }
     report.words("/metadata/tags", &package.metadata.tags);
     report.settings("/labels", &package.labels);
@@ -123,6 +123,10 @@ fn inline_deployments(report: &mut Report, package: &OPackage) {
                 package.name
             );
             report.add(key(&at, "package_name"), message);
+            continue;
+        }
+        if deployment.package_version.is_some() {
+            // It may be of another version than this.
             continue;
         }
         for flaw in deployable(package, deployment) {

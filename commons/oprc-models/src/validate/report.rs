@@ -11,6 +11,7 @@ use crate::{
     pointer::{index, key},
     problem::Violation,
     text::Quoted,
+    version::PackageVersion,
 };
 
 /// The longest value of a label, a setting or a name, in bytes. The whole document is bounded too.
@@ -86,6 +87,17 @@ impl Report {
                 "want at most {MAX_NAME_BYTES} bytes on one line, not {}",
                 Quoted(text)
             );
+            self.add(at, message);
+        }
+    }
+
+    /// A version of a package.
+    pub(super) fn version(&mut self, at: &str, text: &str) {
+        let n_before = self.0.len();
+        self.word(at, text);
+        if self.0.len() == n_before && PackageVersion::lenient(text).is_none() {
+            let message =
+                format_args!("{} is not a version: want for example 1.2.0 or 1.0", Quoted(text));
             self.add(at, message);
         }
     }

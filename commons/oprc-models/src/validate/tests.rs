@@ -47,6 +47,9 @@ fn the_package_itself_is_valid() {
 #[test]
 fn checks_packages() {
     check("/version", json!(" "), &["/version"]);
+    check("/version", json!("latest"), &["/version"]);
+    check("/version", json!("1.2.3.4"), &["/version"]);
+    check("/version", json!("v2.0-rc.1+b"), &[]);
     check("/labels", json!({"": "x", "a": "y"}), &["/labels/"]);
     check("/labels", json!({"a\nb": "x"}), &["/labels/a\nb"]);
     check("/metadata", json!({"tags": ["a", "", "b"]}), &["/metadata/tags/1"]);
@@ -128,6 +131,9 @@ fn checks_secrets() {
 fn checks_deployments() {
     let at = "/deployments/0";
     for (field, value, want) in [
+        ("package_version", json!("newest"), "/package_version"),
+        ("package_version", json!(""), "/package_version"),
+        ("package_version", json!("^1.x.2.3"), "/package_version"),
         ("target_envs", json!(["a", "b", "a"]), "/target_envs/2"),
         ("available_envs", json!(["a", "a"]), "/available_envs/1"),
         ("excluded_envs", json!(["a", "a"]), "/excluded_envs/1"),
@@ -175,6 +181,11 @@ fn checks_deployments() {
     for valid in [0.0, 0.999, 1.0] {
         check(&format!("{at}/nfr_requirements"), json!({"availability": valid}), &[]);
     }
+    check(&format!("{at}/package_version"), json!(">=1, <3"), &[]);
+    // Of another version, perhaps, which has it.
+    let pinned =
+        json!({"key": "a", "package_name": "shop", "class_key": "X", "package_version": "1"});
+    check("/deployments/1", pinned, &[]);
     let inline = json!({"key": "shop.cart", "package_name": "shop", "class_key": "Cart"});
     check("/deployments/1", inline, &["/deployments/1/key"]);
 }
@@ -251,7 +262,6 @@ fn lists_are_bounded() {
 fn advises() {
     for (at, value, want) in [
         ("/version", json!("1.0"), None),
-        ("/version", json!("latest"), Some("/version")),
         ("/deployments/0/functions", json!([{"function_key": "cart.add"}]), None),
         (
             "/deployments/0/functions",

@@ -93,6 +93,7 @@ pub(crate) const ROUTES: &[(&str, &[(Does, Need)])] = &[
             (DELETE, Role(Delete, Deployment)),
         ],
     ),
+    ("/api/v1/packages/{name}/versions", &[(GET, Role(Get, Package))]),
     ("/api/v1/packages/{name}/revisions", &[(GET, Role(Get, Package))]),
     ("/api/v1/packages/{name}/revisions/{generation}", &[(GET, Role(Get, Package))]),
     ("/api/v1/packages/{name}/revisions/{from}/diff/{to}", &[(GET, Role(Get, Package))]),

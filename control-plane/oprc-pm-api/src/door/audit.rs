@@ -118,6 +118,7 @@ impl Effect {
         let (outcome, before, after) = match outcome {
             Outcome::Created => ("created", earlier, Some(generation)),
             Outcome::Replaced => ("replaced", earlier, Some(generation)),
+            Outcome::Published => ("published", Some(generation), Some(generation)),
             Outcome::Unchanged => ("unchanged", Some(generation), Some(generation)),
             Outcome::Deleting | Outcome::Underway => {
                 ("deleting", Some(generation), Some(generation))

@@ -98,7 +98,8 @@ pub(super) fn function() -> Value {
 /// A deployment as it is written.
 pub(super) fn deployment_spec() -> Value {
     json!({
-        "key": "shop.cart", "package_name": "shop", "class_key": "Cart", "target_envs": ["prod-east"],
+        "key": "shop.cart", "package_name": "shop", "package_version": "^1", "class_key": "Cart",
+        "target_envs": ["prod-east"],
         "nfr_requirements": { "min_throughput_rps": 50, "availability": 0.99 },
     })
 }
@@ -106,7 +107,8 @@ pub(super) fn deployment_spec() -> Value {
 fn deployment_status() -> Value {
     json!({
         "uid": "6a6e8f2c-0d4b-4c53-9d0a-0f6a5a3f7c11", "condition": "RUNNING",
-        "observed_generation": 3, "observed_package_generation": 3, "conditions": [condition()],
+        "observed_generation": 3, "package_version": "1.0.0", "observed_package_generation": 3,
+        "conditions": [condition()],
         "clusters": [{
             "cluster": "prod-east", "unit_id": "cart-4k9a2mz0qp", "desired": "PRESENT", "generation": 3,
             "observed_generation": 3, "condition": "RUNNING", "reason": "Observed",
@@ -201,6 +203,22 @@ pub(super) fn revisions() -> Value {
         })
     };
     json!({ "items": [line(3, true), line(2, false)] })
+}
+
+/// The versions of a package.
+pub(super) fn versions() -> Value {
+    let line = |version: &str, hash: &str, current: bool| {
+        json!({
+            "version": version, "created_at": AT, "content_hash": hash, "current": current,
+            "in_use": true,
+        })
+    };
+    json!({
+        "items": [
+            line("1.0.0", "6f1ed002ab5595859014ebf0951522d9", true),
+            line("0.9.0", "d74981efa70a0c880b8d8c1985d075db", false),
+        ],
+    })
 }
 
 /// What differs between two revisions.

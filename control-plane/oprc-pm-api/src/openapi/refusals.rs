@@ -92,6 +92,17 @@ pub(super) const TOO_LARGE: &[Refusal] =
 pub(super) const OWNED: &[Refusal] =
     &[(409, "owned_by_other", "A deployment that is declared here belongs to someone else.")];
 
+/// Of packages with a version.
+pub(super) const PUBLISHED: &[Refusal] = &[(
+    409,
+    "version_exists",
+    "The version is published with another content; `errors` says what differs.",
+)];
+
+/// Of what speaks of a version.
+pub(super) const NOT_PUBLISHED: &[Refusal] =
+    &[(404, "version_not_found", "No such version is published; `detail` has those that are.")];
+
 /// Of watches.
 pub(super) const WATCH: &[Refusal] = &[
     (400, "invalid_header", "`Last-Event-ID` is not the id of an event."),

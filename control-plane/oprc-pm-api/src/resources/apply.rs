@@ -141,7 +141,7 @@ fn permit(grants: &Grants, touched: &[Touched]) -> Result<(), Error> {
         let verb = match outcome {
             Outcome::Deleting | Outcome::Underway | Outcome::Removed => Verb::Delete,
             Outcome::Created => Verb::Create,
-            Outcome::Replaced | Outcome::Unchanged => Verb::Update,
+            Outcome::Replaced | Outcome::Published | Outcome::Unchanged => Verb::Update,
         };
         grants.require(verb, kind, package).map_err(|missing| {
             let package = missing.package.filter(|package| grants.sees(package));
@@ -287,6 +287,7 @@ fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Created => "created",
         Outcome::Replaced => "replaced",
+        Outcome::Published => "published",
         Outcome::Unchanged => "unchanged",
         Outcome::Deleting | Outcome::Underway | Outcome::Removed => "deleted",
     }

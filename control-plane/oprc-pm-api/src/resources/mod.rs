@@ -14,6 +14,7 @@ pub(crate) mod revisions;
 pub(crate) mod role_bindings;
 pub(crate) mod rollout;
 pub(crate) mod statuses;
+pub(crate) mod versions;
 mod visible;
 pub(crate) mod watch;
 

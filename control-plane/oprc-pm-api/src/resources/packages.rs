@@ -16,7 +16,7 @@ use oprc_models::{
     status::PackageStatus,
 };
 
-use super::{Labels, Row, holds, missing, visible, watch, words};
+use super::{Labels, Row, holds, missing, versions, visible, watch, words};
 use crate::{
     answer, body,
     call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
@@ -132,8 +132,12 @@ pub(crate) async fn get(
 ) -> Answer {
     let mut params = call.params()?;
     let consistency = consistency(&mut params)?;
+    let version = params.text("version")?;
     params.finish()?;
     let name: PackageName = name(&path_name)?;
+    if let Some(version) = version {
+        return versions::get(&app, call, &name, &version, consistency).await;
+    }
     call.by.grants().require(role::Verb::Get, role::Kind::Package, &name)?;
     let is_stale = app.settle(consistency).await?;
     let found = {

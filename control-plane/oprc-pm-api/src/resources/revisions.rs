@@ -334,7 +334,7 @@ pub(crate) async fn rollback<T: Kept>(
     })?;
     let note = format!("rollback to generation {generation}");
     let by = writes::Provenance { note: Some(&note), ..by.provenance() };
-    let push = Push { spec: &parsed.value, verb: Verb::Apply, conditions: &conditions, by };
+    let push = Push { spec: &parsed.value, verb: Verb::Restore, conditions: &conditions, by };
     let written = T::put(&app, &push).await?;
     answer::written(&written, parsed.warnings, &format!("/api/v1/{}s/{path_name}", T::WHAT))
 }

@@ -162,9 +162,9 @@ async fn two_conditional_writers_and_one_wins() {
         let current =
             one.put(path, with(package("shop"), "version", json!(format!("1.{n}.0")))).await;
         let tag = [("if-match", current.etag())];
-        let next = |who: &str| with(package("shop"), "version", json!(format!("1.{n}.1-{who}")));
+        let next = |who: &str| with(package("shop"), "version", json!(format!("1.{n}.{who}")));
         let (a, b) =
-            tokio::join!(one.put_if(path, next("a"), &tag), two.put_if(path, next("b"), &tag));
+            tokio::join!(one.put_if(path, next("1"), &tag), two.put_if(path, next("2"), &tag));
         let mut statuses = [a.status.as_u16(), b.status.as_u16()];
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 412]);

@@ -199,6 +199,7 @@ async fn large_pushes_are_archived_too() {
     world.post("/api/v1/packages", classless).await.is(201);
     let mut changed = large(2);
     changed["classes"] = json!([]);
+    changed["version"] = json!("1.1.0");
     world.get("/api/v1/packages/large/revisions/1").await.is(200);
     // It lands, the archive, and then nothing: the push itself is made anew.
     *world.store.fault.lock() = Some(Fault::MaybeDone);

@@ -14,5 +14,6 @@ mod lists;
 mod observed;
 mod specs;
 mod staging;
+mod versions;
 mod watching;
 mod world;

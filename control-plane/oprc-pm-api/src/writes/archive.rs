@@ -1,7 +1,9 @@
 //! What was, kept: a document that is replaced is archived under its generation, whole, by the
-//! transaction that replaces it. So a create costs no more for it, and no generation is missing.
+//! transaction that replaces it. So a create costs no more for it, and no generation is missing. And
+//! what a package was published as, under its version, when it becomes another.
 //!
-//! Invariant: what stands under a generation is what that generation was. So archiving early, before
+//! Invariant: what stands under a generation is what that generation was, and under a version what
+//! is published as that. So archiving early, before
 //! the document is replaced, is harmless, and that is what is done where one transaction does not
 //! hold both.
 
@@ -9,12 +11,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use oprc_cp_storage::{Check, Op, Precondition, Txn, Write, keys::Key};
-use oprc_models::{deployment::OClassDeployment, meta::Stored, package::OPackage};
+use oprc_models::{
+    deployment::OClassDeployment, meta::Stored, package::OPackage, version::StoredVersion,
+};
 
 use super::{
     Error,
     decision::{Decision, Principal},
-    draft::{self, Draft},
+    draft::{self, Draft, Spec},
+    versions,
     view::View,
 };
 
@@ -49,6 +54,33 @@ impl Former {
         }
     }
 
+    /// What it is published as, if that has to be archived to remain so when `draft` takes its
+    /// place, and where that goes. A new incarnation begins without the versions of the last.
+    fn version(&self, draft: &Draft<'_>, view: &View<'_>) -> Option<(Key, Precondition)> {
+        let Self::Package(stored) = self else { return None };
+        if stored.meta.uid != draft.meta.uid {
+            return None;
+        }
+        let next = match &draft.spec {
+            Spec::Package(package) => Some(*package),
+            _ => Some(&stored.spec),
+        };
+        let (name, version) = versions::replaced(stored, next)?;
+        let precondition = match view.archived_version(&name, &version) {
+            Some(entry) if *entry.value.uid == *stored.meta.uid => return None,
+            Some(entry) => Precondition::At(entry.revision),
+            None => Precondition::Absent,
+        };
+        Some((Key::PackageVersion(name, version), precondition))
+    }
+
+    fn encode_version(&self) -> Result<Bytes, serde_json::Error> {
+        match self {
+            Self::Package(stored) => Ok(serde_json::to_vec(&StoredVersion::of(stored))?.into()),
+            Self::Deployment(_) => unreachable!("a deployment has no version"),
+        }
+    }
+
     fn encode(&self) -> Result<Bytes, serde_json::Error> {
         let text = match self {
             Self::Package(stored) => serde_json::to_vec(&**stored),
@@ -61,7 +93,9 @@ impl Former {
 /// One document to archive.
 pub(super) struct Archived {
     former: Former,
-    /// What stands under its generation: nothing, unless it was archived early before.
+    /// Under its generation, or under its version.
+    key: Key,
+    /// What stands there: nothing, unless it was archived early before.
     precondition: Precondition,
     /// That it is still what is to be replaced.
     basis: Check,
@@ -69,18 +103,33 @@ pub(super) struct Archived {
 
 impl Archived {
     fn write(&self) -> Result<Write, Error> {
-        let (key, op) = (self.former.key().to_string(), Op::Put(self.former.encode()?));
-        Ok(Write { key, precondition: self.precondition, op })
+        let value = match self.key {
+            Key::PackageVersion(..) => self.former.encode_version()?,
+            _ => self.former.encode()?,
+        };
+        let (key, precondition) = (self.key.to_string(), self.precondition);
+        Ok(Write { key, precondition, op: Op::Put(value) })
     }
 }
 
-/// What `decisions` replace, and where it goes.
-pub(super) fn of(decisions: &[Decision<'_>], view: &View<'_>) -> Vec<Archived> {
+/// What `decisions` replace, and where it goes: under its generation only if history is kept.
+pub(super) fn of(decisions: &[Decision<'_>], view: &View<'_>, has_history: bool) -> Vec<Archived> {
     let archived = |draft: &Draft<'_>| {
-        let former = draft.former.clone()?;
-        let precondition = view.archived(&former.key());
+        let former = draft.former.clone().into_iter();
+        let places = former.flat_map(|former| {
+            let (key, version) = (former.key(), former.version(draft, view));
+            let revision = has_history.then(|| (key.clone(), view.archived(&key)));
+            let places = revision.into_iter().chain(version);
+            places.map(move |(key, precondition)| (former.clone(), key, precondition))
+        });
         let basis = Check { key: draft.key.to_string(), precondition: draft.precondition };
-        Some(Archived { former, precondition, basis })
+        let archived = places.map(|(former, key, precondition)| Archived {
+            former,
+            key,
+            precondition,
+            basis: basis.clone(),
+        });
+        archived.collect::<Vec<_>>()
     };
     let drafts = decisions.iter().flat_map(|decision| {
         let principal = match &decision.principal {
@@ -89,7 +138,7 @@ pub(super) fn of(decisions: &[Decision<'_>], view: &View<'_>) -> Vec<Archived> {
         };
         principal.into_iter().chain(&decision.others)
     });
-    drafts.filter_map(archived).collect()
+    drafts.flat_map(archived).collect()
 }
 
 /// Adds to `txn` the writes that archive, where it holds them; else answers transactions, of at most

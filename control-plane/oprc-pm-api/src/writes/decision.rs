@@ -15,6 +15,7 @@ use super::{
     Error,
     archive::Former,
     draft::{Draft, Spec},
+    versions::Publication,
     view::Found,
 };
 use crate::auth::Authority;
@@ -26,6 +27,8 @@ pub enum Verb {
     Create,
     /// Whatever is there (PUT).
     Apply,
+    /// Whatever is there, a newer version of a package too (a rollback).
+    Restore,
 }
 
 /// Entity tags of a condition.
@@ -135,6 +138,8 @@ pub enum Outcome {
     Replaced,
     /// The document was the same already.
     Unchanged,
+    /// It is published as a version, and the package stays what it is.
+    Published,
     /// Its deletion is asked for, now or before.
     Deleting,
     /// Of a cascade: a part was marked, and the rest is to follow. Never returned by
@@ -173,6 +178,8 @@ pub(super) struct Decision<'p> {
     pub(super) others: Vec<Draft<'p>>,
     /// Other keys to remove with it, last written at these revisions.
     pub(super) removals: Vec<(Key, Revision)>,
+    /// A version to publish with it.
+    pub(super) publishes: Option<Box<Publication>>,
     /// What else was looked at, and must still be so.
     pub(super) checks: Vec<Check>,
     pub(super) warnings: Vec<Violation>,
@@ -185,6 +192,7 @@ impl<'p> Decision<'p> {
             principal,
             others: Vec::new(),
             removals: Vec::new(),
+            publishes: None,
             checks: Vec::new(),
             warnings: Vec::new(),
         }
@@ -205,6 +213,7 @@ impl<'p> Decision<'p> {
         !matches!(self.principal, Principal::Kept(_))
             || !self.others.is_empty()
             || !self.removals.is_empty()
+            || self.publishes.is_some()
     }
 
     /// `key` must still be as it was found.
@@ -231,7 +240,7 @@ impl Verb {
     pub(super) fn does(self) -> role::Verb {
         match self {
             Self::Create => role::Verb::Create,
-            Self::Apply => role::Verb::Update,
+            Self::Apply | Self::Restore => role::Verb::Update,
         }
     }
 }
@@ -367,6 +376,7 @@ fn first_meta(owner: Option<PackageName>, stamp: &Stamp<'_>) -> Meta {
         source: None,
         revision_note: None,
         paused_at: None,
+        version_created_at: None,
         restart: None,
     }
 }

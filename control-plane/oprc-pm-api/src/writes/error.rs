@@ -34,6 +34,14 @@ pub enum Error {
         /// The generation that is there.
         generation: u64,
     },
+    /// A version that is published with another content.
+    #[error("{what} is published, and is something else: push this as another version")]
+    VersionExists {
+        /// The version and its package.
+        what: String,
+        /// What differs.
+        violations: Vec<Violation>,
+    },
     /// Documents that belong to another package or another bundle.
     #[error("a document that is declared here belongs to someone else")]
     Owned {

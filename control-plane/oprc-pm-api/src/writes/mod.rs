@@ -24,9 +24,11 @@ mod draft;
 mod error;
 mod forced;
 mod package;
+mod prospect;
 mod references;
 mod role_binding;
 mod rollout;
+mod versions;
 mod view;
 
 use std::{
@@ -365,8 +367,7 @@ impl Writes {
         let state = self.cache.read();
         let view = View::new(&state, seen, Scope::alone());
         let decisions = decide(&view)?;
-        let is_kept = self.max_revisions > 0;
-        let archived = if is_kept { archive::of(&decisions, &view) } else { Vec::new() };
+        let archived = archive::of(&decisions, &view, self.max_revisions > 0);
         let (stored_at, _) = view::intents(&state, seen, &decisions);
         Ok((decisions, archived, stored_at))
     }
@@ -428,6 +429,9 @@ fn add(txn: &mut Txn, decision: &Decision<'_>) -> Result<Bytes, Error> {
     }
     for (key, revision) in &decision.removals {
         txn.writes.push(draft::removal(key, *revision));
+    }
+    if let Some(publication) = &decision.publishes {
+        txn.writes.push(publication.write()?);
     }
     Ok(text)
 }

@@ -19,6 +19,7 @@ use oprc_models::{
     problem::Violation,
     role::{Kind, Verb},
 };
+use oprc_planning::resolve::{Found as Resolved, Node, find, needs};
 
 use super::{
     Error,
@@ -28,7 +29,9 @@ use super::{
     },
     deployment,
     draft::{Draft, Spec},
+    prospect::Prospect,
     references,
+    versions::{self, Publication, Publishing},
     view::{Found, View},
 };
 use crate::auth::{Authority, Missing};
@@ -56,28 +59,64 @@ pub(super) fn put<'p>(
         Found::Absent | Found::Unreadable(_) => None,
     };
     let step = Step::of(&key, found, package)?;
+    let live = before.as_ref().filter(|entry| !entry.value.meta.is_deleting());
+    let publishing = versions::of(view, push, live, stamp)?;
     step.permit(&key, push)?;
     view.scope.permit_package(&package.name, step.meta())?;
     if !view.scope.has_package(&package.name) {
-        refuse_cycles(view, package)?;
+        refuse_cycles(view, push)?;
     }
+    let (created_at, check) = match (publishing, live) {
+        (Publishing::Forward { created_at, check }, _) => (created_at, check),
+        (Publishing::Beside { publication, warning }, Some(live)) => {
+            return Ok(beside(view, push, live, publication, warning, stamp));
+        }
+        (Publishing::Beside { .. }, None) => unreachable!("there is something beside it"),
+    };
 
     let outcome = step.outcome();
     let principal = match step {
         Step::Keep(entry) if !view.scope.claims(&entry.value.meta) => kept(key, &entry),
         step => {
-            let draft = step.draft(key, Spec::Package(package), None, push.by, stamp);
+            let mut draft = step.draft(key, Spec::Package(package), None, push.by, stamp);
+            draft.meta.version_created_at = created_at;
             Principal::Written(view.scope.claimed(draft))
         }
     };
     let mut decision = Decision::new(outcome, principal);
+    decision.checks.extend(check);
     declare(view, push, before.as_ref(), stamp, &mut decision)?;
     release(view, push, before.as_ref(), stamp, &mut decision);
     if !decision.others.is_empty() {
         push.by.authority.require(Verb::Update, Kind::Deployment, &package.name)?;
     }
-    decision.warnings = references::of_package(view, package);
+    decision.warnings = references::of_package(view, push);
     Ok(decision)
+}
+
+/// A version of a package that stays what it is; that belongs to the bundle, where one is pushed.
+fn beside<'p>(
+    view: &View<'_>,
+    push: &'p Push<'p, OPackage>,
+    live: &Entry<Stored<OPackage>>,
+    publication: Option<Box<Publication>>,
+    warning: Violation,
+    stamp: &Stamp<'_>,
+) -> Decision<'p> {
+    let key = Key::Package(push.spec.name.clone());
+    let principal = if view.scope.claims(&live.value.meta) {
+        let spec = Spec::StoredPackage(live.value.clone());
+        let draft = Step::Keep(live.clone()).draft(key, spec, None, push.by, stamp);
+        Principal::Written(view.scope.claimed(draft))
+    } else {
+        kept(key, live)
+    };
+    let outcome = if publication.is_some() { Outcome::Published } else { Outcome::Unchanged };
+    let mut decision = Decision::new(outcome, principal);
+    decision.publishes = publication;
+    decision.warnings = references::of_package(view, push);
+    decision.warnings.insert(0, warning);
+    decision
 }
 
 fn kept(key: Key, entry: &Entry<Stored<OPackage>>) -> Principal<'static> {
@@ -223,23 +262,25 @@ pub(super) fn dependencies(
 const MAX_SEARCHED: usize = 10_000;
 
 /// Refuses a package that would need itself, through others that are stored.
-fn refuse_cycles(view: &View<'_>, package: &OPackage) -> Result<(), Error> {
+fn refuse_cycles<'p>(view: &View<'p>, push: &'p Push<'p, OPackage>) -> Result<(), Error> {
+    let package = push.spec;
+    let after = Prospect::of_push(view, push);
+    let own = after.node(package);
     let mut violations = Vec::new();
-    let mut searched: BTreeSet<PackageName> = BTreeSet::new();
+    let mut searched: BTreeSet<Node> = BTreeSet::new();
     for (index, dependency) in dependencies(package) {
-        let mut queue = VecDeque::from([dependency.name.clone()]);
-        while let Some(name) = queue.pop_front() {
-            if name == package.name {
+        let found = find(&after, &dependency.name, dependency.requirement.as_ref());
+        let mut queue: VecDeque<Resolved<'_>> = found.into_iter().collect();
+        while let Some(Resolved { node, package: needed }) = queue.pop_front() {
+            if node == own {
                 let message = format!("{} needs {} in turn", dependency.name, package.name);
                 violations.push(Violation::new(format!("/dependencies/{index}"), message));
                 break;
             }
-            if searched.len() == MAX_SEARCHED || !searched.insert(name.clone()) {
+            if searched.len() == MAX_SEARCHED || !searched.insert(node) {
                 continue;
             }
-            if let Found::Present(entry) = view.package(&name) {
-                queue.extend(dependencies(&entry.value.spec).map(|(_, needed)| needed.name));
-            }
+            queue.extend(needs(&after, &needed).filter_map(|(_, found)| found.ok()));
         }
     }
     if violations.is_empty() { Ok(()) } else { Err(Error::Invalid { violations }) }

@@ -3,38 +3,37 @@
 use oprc_models::{
     deployment::OClassDeployment, names::ClusterName, package::OPackage, problem::Violation,
 };
+use oprc_planning::resolve::find;
 
 use super::{
+    decision::Push,
     package,
+    prospect::Prospect,
     view::{Found, View},
 };
 
 /// Warnings of one answer, at most.
 const MAX_WARNINGS: usize = 100;
 
-pub(super) fn of_package(view: &View<'_>, package: &OPackage) -> Vec<Violation> {
+pub(super) fn of_package(view: &View<'_>, push: &Push<'_, OPackage>) -> Vec<Violation> {
+    let package = push.spec;
+    let after = Prospect::of_push(view, push);
     let mut warnings = Vec::new();
     for (index, dependency) in package::dependencies(package) {
-        let pointer = format!("/dependencies/{index}");
-        match view.package_after(&dependency.name) {
+        let message = match view.package_after(&dependency.name) {
             Found::Present(entry) if entry.value.meta.is_deleting() => {
-                let message = format!("the package {} is being deleted", dependency.name);
-                warnings.push(Violation::new(pointer, message));
+                format!("the package {} is being deleted", dependency.name)
             }
-            Found::Present(entry) => {
-                let version = entry.value.spec.version.as_deref();
-                if !dependency.matches(version) {
-                    let given = version.unwrap_or("none");
-                    let message = format!("the version of {} is {given}", dependency.name);
-                    warnings.push(Violation::new(pointer, message));
+            Found::Present(_) => {
+                match find(&after, &dependency.name, dependency.requirement.as_ref()) {
+                    Ok(_) => continue,
+                    Err(missing) => missing.to_string(),
                 }
             }
-            Found::Absent => {
-                let message = format!("there is no package {} yet", dependency.name);
-                warnings.push(Violation::new(pointer, message));
-            }
-            Found::Unreadable(_) => {}
-        }
+            Found::Absent => format!("there is no package {} yet", dependency.name),
+            Found::Unreadable(_) => continue,
+        };
+        warnings.push(Violation::new(format!("/dependencies/{index}"), message));
     }
     for (index, deployment) in package.deployments.iter().enumerate() {
         clusters(view, &format!("/deployments/{index}"), deployment, &mut warnings);
@@ -59,11 +58,18 @@ pub(super) fn of_deployment(
             let message = format!("the package {name} is being deleted");
             warnings.push(Violation::new("/package_name", message));
         }
-        Found::Present(entry) => {
+        Found::Present(_) => {
             let class = &deployment.class_key;
-            if !entry.value.spec.classes.iter().any(|there| there.key == *class) {
-                let message = format!("the package {name} has no class {class} yet");
-                warnings.push(Violation::new("/class_key", message));
+            let required = deployment.requirement().and_then(Result::ok);
+            match find(&Prospect::of_view(view), name, required.as_ref()) {
+                Ok(found) if found.package.classes.iter().any(|it| it.key == *class) => {}
+                Ok(found) => {
+                    let message = format!("the package {} has no class {class} yet", found.node);
+                    warnings.push(Violation::new("/class_key", message));
+                }
+                Err(missing) => {
+                    warnings.push(Violation::new("/package_version", missing.to_string()));
+                }
             }
         }
         Found::Unreadable(_) => {}

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use oprc_controller_runtime::cache::{Entry, State};
+use oprc_controller_runtime::cache::{Entry, PackedVersion, State};
 use oprc_cp_storage::{Error, KeyValue, Precondition, Revision, Store, Txn, keys::Key};
 use oprc_models::{
     deployment::OClassDeployment,
@@ -15,6 +15,7 @@ use oprc_models::{
     package::OPackage,
     push::{Envelope, Fate, Progress, PushRecord},
     role::RoleBinding,
+    version::PackageVersion,
 };
 use serde::de::DeserializeOwned;
 
@@ -37,6 +38,8 @@ pub(super) struct Seen {
     deployments: BTreeMap<DeploymentKey, Found<OClassDeployment>>,
     /// Archived revisions: when they were written.
     revisions: BTreeMap<Key, Option<Revision>>,
+    /// Published versions.
+    versions: BTreeMap<(PackageName, PackageVersion), Option<Entry<PackedVersion>>>,
     stored_at: StoredAt,
     /// Pushes that are not decided, of which there were intents.
     pub(super) undecided: BTreeSet<PushId>,
@@ -106,6 +109,13 @@ impl Seen {
                 }
                 Key::PackageRevision(..) | Key::DeploymentRevision(..) => {
                     self.revisions.insert(key, stored.map(|stored| stored.mod_revision));
+                }
+                Key::PackageVersion(name, version) => {
+                    let entry = stored.and_then(|stored| {
+                        let value = PackedVersion::new(stored.value).ok()?;
+                        Some(Entry { value: Arc::new(value), revision: stored.mod_revision })
+                    });
+                    self.versions.insert((name, version), entry);
                 }
                 // No decision that can conflict on these looks at more than their revision, and it
                 // begins with a fresh cache.
@@ -245,6 +255,18 @@ impl<'a> View<'a> {
         };
         let found = self.seen.revisions.get(key).copied().unwrap_or_else(cached);
         found.map_or(Precondition::Absent, Precondition::At)
+    }
+
+    /// What is published under a version beside what the package is, by whichever incarnation.
+    pub(super) fn archived_version(
+        &self,
+        name: &PackageName,
+        version: &PackageVersion,
+    ) -> Option<Entry<PackedVersion>> {
+        match self.seen.versions.get(&(name.clone(), version.clone())) {
+            Some(seen) => seen.clone(),
+            None => self.state.package_versions.get(name)?.get(version).cloned(),
+        }
     }
 
     /// From the cache alone: what decides on one begins fresh.

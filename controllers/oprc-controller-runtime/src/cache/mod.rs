@@ -39,7 +39,7 @@ use self::{audit::Finding, feed::Feed, meters::Meters, position::Progress};
 pub use self::{
     fresh::{Freshness, Stale},
     position::Position,
-    state::{Archive, Changed, Entry, Intent, State},
+    state::{Archive, Changed, Entry, Intent, PackedVersion, State},
 };
 
 /// Called with each object that changed, after the state shows it. Must be quick and must not

@@ -9,6 +9,7 @@ mod changed;
 mod differences;
 mod intents;
 mod packed;
+mod published;
 mod roles;
 mod versions;
 
@@ -32,11 +33,12 @@ use oprc_models::{
     record::StoredRecord,
     role::RoleBinding,
     status::{DeploymentStatus, PackageStatus},
+    version::PackageVersion,
 };
 
-use self::packed::PackedUnit;
 pub(super) use self::versions::{Differences, Part};
-pub use self::{archive::Archive, changed::Changed, intents::Intent};
+pub use self::{archive::Archive, changed::Changed, intents::Intent, published::PackedVersion};
+use self::{packed::PackedUnit, published::Needs};
 
 /// One object and the revision of its last write, which a compare-and-swap needs.
 #[derive(Debug)]
@@ -79,6 +81,9 @@ pub struct State {
     pub package_revisions: Archive<PackageName>,
     /// What deployments were; as of packages.
     pub deployment_revisions: Archive<DeploymentKey>,
+    /// What is published under versions that are not what their packages are now. Those of an earlier
+    /// incarnation of a package count no more, see [`State::version`].
+    pub package_versions: BTreeMap<PackageName, BTreeMap<PackageVersion, Entry<PackedVersion>>>,
     /// Bundles.
     pub bundles: BTreeMap<BundleName, Entry<Bundle>>,
     /// Pushes of several transactions that are not done with.
@@ -101,6 +106,7 @@ pub struct State {
     deployments_of_package: BTreeMap<PackageName, BTreeSet<DeploymentKey>>,
     owned_by_package: BTreeMap<PackageName, BTreeSet<DeploymentKey>>,
     dependants_of_package: BTreeMap<PackageName, BTreeSet<PackageName>>,
+    needs_of_versions: Needs,
     owned_by_bundle: bundles::Owned,
     intents: intents::Intents,
     bindings_of: roles::Index,
@@ -285,6 +291,10 @@ impl State {
             Key::DeploymentRevision(key, generation) => {
                 archive::set(&mut self.deployment_revisions, key, *generation, stored);
                 Changed::DeploymentRevision(key.clone())
+            }
+            Key::PackageVersion(name, version) => {
+                self.set_version(name, version, read(stored, flaw, PackedVersion::new));
+                Changed::PackageVersion(name.clone())
             }
             Key::Bundle(name) => {
                 set(&mut self.bundles, name, decode(stored, flaw));

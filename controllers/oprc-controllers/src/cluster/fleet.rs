@@ -104,6 +104,7 @@ impl Fleet {
             | Changed::PackageStatus(_)
             | Changed::DeploymentStatus(_)
             | Changed::PackageRevision(_)
+            | Changed::PackageVersion(_)
             | Changed::DeploymentRevision(_)
             | Changed::Bundle(_)
             | Changed::Push(_)

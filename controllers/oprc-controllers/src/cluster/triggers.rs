@@ -18,6 +18,7 @@ pub(crate) fn work(changed: &Changed) -> Option<(&ClusterName, Work)> {
         | Changed::DeploymentStatus(_)
         | Changed::ClusterStatus(_)
         | Changed::PackageRevision(_)
+        | Changed::PackageVersion(_)
         | Changed::DeploymentRevision(_)
         | Changed::Bundle(_)
         | Changed::Push(_)

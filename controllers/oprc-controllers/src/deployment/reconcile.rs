@@ -5,24 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use oprc_controller_runtime::{cache::State, controller::Requeue};
 use oprc_cp_storage::{Check, Write, keys::Key};
 use oprc_models::{
-    cluster::ClusterStatus,
     event::About,
-    meta::Generation,
-    names::{ClusterName, DeploymentKey, PackageName, UnitId},
-    package::OPackage,
+    names::{ClusterName, DeploymentKey, UnitId},
     record::StoredRecord,
     unit::StoredUnit,
 };
-use oprc_planning::{
-    deployment::{Input, Lookup, plan},
-    place::Candidate,
-};
+use oprc_planning::deployment::{Input, Lookup as _, plan};
 use parking_lot::Mutex;
 
 use super::news::{self, News};
 use crate::{
     context::{Context, as_it_was, put, remove, require_readable, trim},
     error::Error,
+    view::View,
 };
 
 /// The deployments that wait for a cluster: looked at again when one comes or changes.
@@ -65,6 +60,11 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
     require_readable(&state, |unreadable| match unreadable {
         Key::Deployment(other) | Key::DeploymentStatus(other) | Key::Unit(_, other) => other == key,
         Key::Package(name) => state.deployments_of_package(name).contains(key),
+        // It might be the one that is pinned.
+        Key::PackageVersion(name, _) => {
+            let spec = state.deployments.get(key).map(|entry| &entry.value.spec);
+            spec.is_some_and(|it| it.package_name == *name && it.package_version.is_some())
+        }
         Key::Cluster(_)
         | Key::Record(..)
         | Key::PackageStatus(_)
@@ -152,38 +152,4 @@ fn held<'a>(state: &'a State, key: &DeploymentKey) -> (Units, Records<'a>) {
 fn trimmed(state: &State, key: &DeploymentKey, limit: usize) -> Vec<Write> {
     let archived = state.deployment_revisions.get(key);
     trim(archived, limit, |generation| Key::DeploymentRevision(key.clone(), generation))
-}
-
-/// What the planner may look up, in the cache.
-struct View<'a>(&'a State);
-
-impl<'a> Lookup<'a> for View<'a> {
-    fn package(&self, name: &PackageName) -> Option<&'a OPackage> {
-        self.0.packages.get(name).map(|entry| &entry.value.spec)
-    }
-
-    fn package_generation(&self, name: &PackageName) -> Option<Generation> {
-        self.0.packages.get(name).map(|entry| entry.value.meta.generation)
-    }
-
-    fn is_registered(&self, cluster: &ClusterName) -> bool {
-        // One that cannot be read is there all the same: nothing moves away from it.
-        self.0.clusters.contains_key(cluster)
-            || self.0.unreadable.contains_key(&Key::Cluster(cluster.clone()))
-    }
-
-    fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus> {
-        self.0.cluster_statuses.get(cluster).map(|entry| &*entry.value)
-    }
-
-    fn candidates(&self) -> Vec<Candidate> {
-        let statuses = self.0.cluster_statuses.iter();
-        statuses
-            .filter(|(name, entry)| entry.value.is_placeable() && self.is_registered(name))
-            .map(|(name, _)| Candidate {
-                cluster: name.clone(),
-                n_units: self.0.units_of_cluster(name).len(),
-            })
-            .collect()
-    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oprc_controller_runtime::cache::{Changed, State};
-use oprc_models::names::DeploymentKey;
+use oprc_models::names::{DeploymentKey, PackageName};
 
 /// The deployments to reconcile after `changed`. `awaiting` are those that wait for a cluster;
 /// `history_limit` is how many revisions of one are kept.
@@ -22,9 +22,16 @@ pub(crate) fn keys(
         Changed::Record(_, _, deployments) => deployments.iter().cloned().collect(),
         Changed::Package(name, _) => {
             let of_package = state.deployments_of_package(name).iter();
-            let dependants = state.dependants_of_package(name).iter();
-            let of_dependants = dependants.flat_map(|name| state.deployments_of_package(name));
-            of_package.chain(of_dependants).cloned().collect()
+            of_package.chain(of_dependants(name, state)).cloned().collect()
+        }
+        // What follows the newest is told of by the package.
+        Changed::PackageVersion(name) => {
+            let is_pinned = |key: &&DeploymentKey| {
+                let entry = state.deployments.get(*key);
+                entry.is_some_and(|entry| entry.value.spec.package_version.is_some())
+            };
+            let pinned = state.deployments_of_package(name).iter().filter(is_pinned);
+            pinned.chain(of_dependants(name, state)).cloned().collect()
         }
         Changed::Cluster(name) | Changed::ClusterStatus(name) => {
             state.units_of_cluster(name).union(awaiting).cloned().collect()
@@ -43,6 +50,16 @@ pub(crate) fn keys(
         | Changed::Events(_)
         | Changed::Leader(_) => Vec::new(),
     }
+}
+
+/// The deployments of packages that need `name`, now or by a published version.
+fn of_dependants<'s>(
+    name: &PackageName,
+    state: &'s State,
+) -> impl Iterator<Item = &'s DeploymentKey> {
+    let by_versions = state.needed_by_versions(name).map(|(dependant, _)| dependant);
+    let dependants = state.dependants_of_package(name).iter().chain(by_versions);
+    dependants.flat_map(|name| state.deployments_of_package(name))
 }
 
 #[cfg(test)]

@@ -1,19 +1,27 @@
 //! Reconciles one package: reads the cache, resolves its dependencies, writes its status; removes
 //! it once its deletion was asked for and nothing depends on it.
 
-use oprc_controller_runtime::controller::Requeue;
+use std::cmp::Reverse;
+
+use oprc_controller_runtime::{
+    cache::{Entry, PackedVersion, State},
+    controller::Requeue,
+};
 use oprc_cp_storage::{Check, Revision, Write, keys::Key};
 use oprc_models::{
     condition::{Truth, find},
     event::{About, Severity},
+    meta::Stored,
     names::PackageName,
     package::OPackage,
     status::PackageStatus,
+    version::PackageVersion,
 };
 
 use crate::{
     context::{Context, as_it_was, put, remove, require_readable, trim},
     error::Error,
+    view::View,
 };
 
 /// Reconciles the package `name` once.
@@ -93,7 +101,8 @@ fn decide(context: &Context, name: &PackageName) -> Result<Decided, Error> {
         if is_staged {
             return Ok(nothing());
         }
-        let writes = trimmed(0).into_iter().chain(removed_status).collect();
+        let kept_beside = trimmed(0).into_iter().chain(unpublished(&state, name, None, 0));
+        let writes = kept_beside.chain(removed_status).collect();
         return Ok(Decided::removal(name, None, writes));
     };
     let is_needed = !state.deployments_of_package(name).is_empty()
@@ -107,7 +116,8 @@ fn decide(context: &Context, name: &PackageName) -> Result<Decided, Error> {
         }
         tracing::info!(package = %name, "nothing depends on it; removing it");
         let removed = remove(&key, package.revision);
-        let writes = trimmed(0).into_iter().chain(removed_status).chain([removed]).collect();
+        let kept_beside = trimmed(0).into_iter().chain(unpublished(&state, name, None, 0));
+        let writes = kept_beside.chain(removed_status).chain([removed]).collect();
         let (reason, message) = ("Deleted".to_owned(), "nothing depends on it".to_owned());
         let news = Some(News { severity: Severity::Normal, reason, message });
         return Ok(Decided { news, ..Decided::removal(name, Some(package.revision), writes) });
@@ -115,13 +125,46 @@ fn decide(context: &Context, name: &PackageName) -> Result<Decided, Error> {
     let new = oprc_planning::package::status(
         &package.value,
         status.map(|entry| &*entry.value),
-        |name| state.packages.get(name).map(|entry| &entry.value.spec),
+        &View(&state),
         (context.now)(),
     );
     let mut writes = trimmed(context.history_limit);
+    writes.extend(unpublished(&state, name, Some(&package.value), context.version_limit));
     let news = News::of(&package.value.spec, status.map(|entry| &*entry.value), &new);
     if status.is_none_or(|entry| *entry.value != new) {
         writes.push(put(&status_key, status.map(|entry| entry.revision), &new)?);
     }
     Ok(Decided { basis: Vec::new(), writes, news })
+}
+
+/// Removals of what is published of the package beside what it is: of other incarnations than the
+/// `live` one all, of its own those that nothing resolves to, but for the last `limit`.
+///
+/// The last are those that were archived last: one that is published beside a newer one, late, is no
+/// less new for being lower. No clock is asked; the store's revisions tell.
+fn unpublished(
+    state: &State,
+    name: &PackageName,
+    live: Option<&Stored<OPackage>>,
+    limit: usize,
+) -> Vec<Write> {
+    let Some(versions) = state.package_versions.get(name) else { return Vec::new() };
+    let removal = |version: &PackageVersion, revision| {
+        remove(&Key::PackageVersion(name.clone(), version.clone()), revision)
+    };
+    let uid = live.map(|live| live.meta.uid.as_str());
+    let is_own = |(_, entry): &(_, &Entry<PackedVersion>)| Some(&*entry.value.uid) == uid;
+    let (mut own, others): (Vec<_>, Vec<_>) = versions.iter().partition(is_own);
+    let others = others.into_iter().map(|(version, entry)| removal(version, entry.revision));
+    let mut writes: Vec<Write> = others.collect();
+    if own.len() > limit {
+        own.sort_unstable_by_key(|(_, entry)| Reverse(entry.revision));
+        let in_use = state.versions_in_use(name);
+        let now = live.and_then(|live| PackageVersion::of(&live.spec));
+        let old = own.into_iter().skip(limit);
+        let old =
+            old.filter(|(version, _)| !in_use.contains(*version) && now.as_ref() != Some(version));
+        writes.extend(old.map(|(version, entry)| removal(version, entry.revision)));
+    }
+    writes
 }

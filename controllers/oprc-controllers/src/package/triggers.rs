@@ -26,6 +26,8 @@ pub(crate) fn keys(changed: &Changed, state: &State, history_limit: usize) -> Ve
             let limit = if state.packages.contains_key(name) { history_limit } else { 0 };
             if n_archived > limit { vec![name.clone()] } else { Vec::new() }
         }
+        // Its dependants may resolve to another; and it may be of what is gone.
+        Changed::PackageVersion(name) => with_dependants(name, state).into_iter().collect(),
         Changed::Cluster(_)
         | Changed::Unit(..)
         | Changed::Record(..)
@@ -45,7 +47,8 @@ fn with_dependants(name: &PackageName, state: &State) -> BTreeSet<PackageName> {
     let mut found = BTreeSet::from([name.clone()]);
     let mut next = vec![name.clone()];
     while let Some(name) = next.pop() {
-        for dependant in state.dependants_of_package(&name) {
+        let by_versions = state.needed_by_versions(&name).map(|(dependant, _)| dependant);
+        for dependant in state.dependants_of_package(&name).iter().chain(by_versions) {
             if found.insert(dependant.clone()) {
                 next.push(dependant.clone());
             }

@@ -19,6 +19,7 @@ pub(crate) fn keys(changed: &Changed, state: &State) -> Option<PushId> {
         | Changed::DeploymentStatus(_)
         | Changed::ClusterStatus(_)
         | Changed::PackageRevision(_)
+        | Changed::PackageVersion(_)
         | Changed::DeploymentRevision(_)
         | Changed::Bundle(_)
         | Changed::RoleBinding(_)

@@ -6,7 +6,7 @@ use oprc_controller_runtime::cache::Cache;
 use oprc_cp_storage::{SharedStore, keys::Key, memory::MemoryStore};
 use oprc_models::{
     deployment::OClassDeployment,
-    meta::Timestamp,
+    meta::{Stored, Timestamp},
     names::UnitId,
     package::OPackage,
     unit::{DeploymentUnit, Desired, StoredUnit},
@@ -53,12 +53,14 @@ impl World {
         self.put_seen(&Key::Package(name.parse().unwrap()), &package).await;
     }
 
+    pub(crate) fn deployment_of(&self, key: &str, package: &str) -> Stored<OClassDeployment> {
+        let spec = json!({ "key": key, "package_name": package, "class_key": "cart" });
+        stored(1, serde_json::from_value(spec).unwrap())
+    }
+
     pub(crate) async fn put_deployment_of(&self, key: &str, package: &str) {
-        let spec: OClassDeployment = serde_json::from_value(json!({
-            "key": key, "package_name": package, "class_key": "cart",
-        }))
-        .unwrap();
-        self.put_seen(&Key::Deployment(key.parse().unwrap()), &stored(1, spec)).await;
+        let spec = self.deployment_of(key, package);
+        self.put_seen(&Key::Deployment(key.parse().unwrap()), &spec).await;
     }
 
     pub(crate) async fn put_unit(&self, cluster: &str, deployment: &str) {

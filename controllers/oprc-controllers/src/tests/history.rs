@@ -1,6 +1,7 @@
-//! What documents were: trimmed, and gone with them.
+//! What documents were, and what is published of packages: trimmed, and gone with them.
 
 use oprc_cp_storage::keys::Key;
+use oprc_models::{meta::Timestamp, version::StoredVersion};
 
 use super::{
     World,
@@ -70,5 +71,54 @@ async fn revisions_of_what_is_gone_are_left_overs() {
         is_filled && world.archived() == NOTHING
     };
     world.eventually(60, "removed later", empty).await;
+    world.quiet().await;
+}
+
+impl World {
+    /// Publishes `version` of `shop` beside what it is, as the incarnation `uid`.
+    async fn publish(&self, uid: &str, version: &str) {
+        let package = serde_json::json!({ "name": "shop", "version": version });
+        let package = serde_json::from_value(package).unwrap();
+        let stored = StoredVersion::new(uid.to_owned(), Timestamp::UNIX_EPOCH, &package);
+        let key = format!("package-versions/shop/{version}");
+        self.put(&key.parse().unwrap(), &stored).await;
+    }
+
+    /// The versions that are stored, the lowest first.
+    fn published(&self) -> Vec<String> {
+        let state = self.cache.read();
+        let versions = state.package_versions.get("shop").into_iter().flatten();
+        versions.map(|(version, _)| version.to_string()).collect()
+    }
+}
+
+/// The last three stay, and what something resolves to; what is of an earlier incarnation goes, and
+/// all go with their package.
+#[tokio::test(start_paused = true)]
+async fn versions_that_nothing_resolves_to_go() {
+    let world = World::start(&[]).await;
+    world.put_package(1, "shop:1").await;
+    let mut pinned = world.deployment_of("shop.cart", "shop");
+    pinned.spec.package_version = Some("~1.2".to_owned());
+    world.put(&Key::Deployment("shop.cart".parse().unwrap()), &pinned).await;
+    world.put_package_of("other", &["shop@=1.1.0"]).await;
+    for version in ["1.0.0", "1.1.0", "1.2.0", "1.2.1", "1.3.0", "2.0.0", "0.9.0", "2.1.0"] {
+        world.publish("u1", version).await;
+    }
+    world.publish("u0", "7.0.0").await;
+    // In use: 1.1.0 and 1.2.1. The last: 2.0.0, 0.9.0 and 2.1.0.
+    let want = ["0.9.0", "1.1.0", "1.2.1", "2.0.0", "2.1.0"];
+    world.eventually(60, "trimmed", |world| world.published() == want).await;
+    world.quiet().await;
+
+    world.delete_deployment("shop.cart").await;
+    world.gone("shop.cart").await;
+    world.delete_package("other").await;
+    world.delete_package("shop").await;
+    world.eventually(60, "gone", |world| world.cache.read().packages.is_empty()).await;
+    assert_eq!(world.published(), [""; 0]);
+    // One that lands late is a left-over.
+    world.publish("u1", "1.0.0").await;
+    world.eventually(60, "removed", |world| world.published().is_empty()).await;
     world.quiet().await;
 }

@@ -93,6 +93,7 @@ impl World {
         let valid_until = Instant::now() + lasts;
         let context = Context {
             history_limit: 20,
+            version_limit: 3,
             store: Arc::clone(&self.store),
             cache: Arc::clone(&self.cache),
             now: Arc::new(|| Timestamp::UNIX_EPOCH),
@@ -256,6 +257,7 @@ fn stored<T>(generation: u64, spec: T) -> Stored<T> {
         source: None,
         revision_note: None,
         paused_at: None,
+        version_created_at: None,
         restart: None,
     };
     Stored { meta, spec }

@@ -4,21 +4,18 @@ use std::collections::BTreeMap;
 
 use oprc_models::{
     meta::Timestamp,
-    names::PackageName,
     package::OPackage,
     unit::{DeploymentUnit, Replicas},
 };
 use serde_json::{Value, json};
 
 use super::{Template, Unresolved};
-use crate::samples::{OWNER, at, cluster, deployment, package, stored};
+use crate::samples::{OWNER, Shelf, at, cluster, deployment, package, stored};
 
 /// The one place that resolves a template: the unit for `east`.
 fn built(spec: Value, packages: &[OPackage]) -> Result<DeploymentUnit, Unresolved> {
     let spec = stored("u1", 1, deployment(spec));
-    let packages: BTreeMap<&PackageName, &OPackage> =
-        packages.iter().map(|package| (&package.name, package)).collect();
-    let template = Template::resolve(&spec, |name| packages.get(name).copied())?;
+    let template = Template::resolve(&spec, &Shelf(packages))?;
     Ok(template.unit(&cluster("east"), OWNER, 1, Timestamp::UNIX_EPOCH))
 }
 
@@ -35,6 +32,10 @@ fn other(name: &str, functions: &[&str]) -> OPackage {
         .map(|key| json!({"key": key, "provision_config": {"container_image": format!("{name}:{key}")}}))
         .collect();
     serde_json::from_value(json!({"name": name, "functions": functions})).unwrap()
+}
+
+fn versioned(version: &str, package: &OPackage) -> OPackage {
+    OPackage { version: Some(version.to_owned()), ..package.clone() }
 }
 
 /// The package `shop`, whose class binds `function` and which depends on `dependencies`.
@@ -76,12 +77,71 @@ fn finds_functions_of_dependencies() {
     assert_eq!(image("pay.eu.card", &["pay"], &both).as_deref(), Some("pay:eu.card"));
     assert_eq!(image("pay.eu.card", &["pay", "pay.eu"], &both).as_deref(), Some("pay.eu:card"));
     assert_eq!(
-        image("pay.eu.card", &["pay@^1", "pay.eu"], &[short]).as_deref(),
+        image("pay.eu.card", &["pay@^1", "pay.eu"], &[versioned("1.2", &short)]).as_deref(),
         Some("pay:eu.card")
     );
     assert_eq!(image("pay.card", &[], &both), None, "not a declared dependency");
     assert_eq!(image("pay.cash", &["pay"], &both), None);
     assert_eq!(image("pay", &["pay"], &both), None);
+}
+
+/// By the dependency's requirement: what runs is of the version that it resolves to.
+#[test]
+fn functions_are_of_the_version_that_is_required() {
+    let pay = |version: &str| {
+        let function = json!({"key": "card", "provision_config": {"container_image": version}});
+        let package = json!({"name": "pay", "version": version, "functions": [function]});
+        serde_json::from_value::<OPackage>(package).unwrap()
+    };
+    let shelf = |dependency: &str| {
+        [pay("1.0.0"), pay("1.1.0"), pay("2.0.0"), binding("pay.card", &[dependency])]
+    };
+    for (dependency, want) in
+        [("pay", "2.0.0"), ("pay@^1", "1.1.0"), ("pay@=1.0.0", "1.0.0"), ("pay@>=1", "2.0.0")]
+    {
+        let mut unit = built(json!({}), &shelf(dependency)).unwrap();
+        let image = unit.functions.remove(0).provision_config.container_image;
+        assert_eq!(image.as_deref(), Some(want), "{dependency}");
+    }
+    check_unresolved(
+        json!({}),
+        &shelf("pay@^3"),
+        "DependencyNotResolved",
+        "class cart binds pay.card: no version of package pay satisfies ^3: there are 2.0.0, 1.1.0",
+    );
+}
+
+/// What a deployment is made of, by what it pins.
+#[test]
+fn a_pin_takes_the_highest_that_will_do() {
+    let shop = |version: &str| {
+        let function = json!({"key": "cart.add", "provision_config": {"container_image": version}});
+        package(json!({"version": version, "functions": [function]}))
+    };
+    // 2.1.0-rc.1 was published beside 2.0.0; 1.0.9 late.
+    let shelf = ["1.0.0", "1.2.0", "1.0.9", "2.1.0-rc.1", "2.0.0"].map(shop);
+    for (pin, want) in [
+        (json!(null), "2.0.0"),
+        (json!("^1"), "1.2.0"),
+        (json!("~1.0"), "1.0.9"),
+        (json!("=1.0.0"), "1.0.0"),
+        (json!("1"), "1.2.0"),
+        (json!("*"), "2.0.0"),
+        (json!("^2.1.0-rc.1"), "2.1.0-rc.1"),
+    ] {
+        let unit = built(json!({"package_version": pin}), &shelf).unwrap();
+        assert_eq!(unit.package_version.as_deref(), Some(want), "{pin}");
+        let image = unit.functions[0].provision_config.container_image.as_deref();
+        assert_eq!(image, Some(want), "{pin}");
+    }
+    let told =
+        "no version of package shop satisfies ^3: there are 2.1.0-rc.1, 2.0.0, 1.2.0, 1.0.9, 1.0.0";
+    check_unresolved(json!({"package_version": "^3"}), &shelf, "VersionNotFound", told);
+    let unversioned = [package(json!({}))];
+    let told = "no version of package shop satisfies ^1: there is none";
+    check_unresolved(json!({"package_version": "^1"}), &unversioned, "VersionNotFound", told);
+    let pin = json!({"package_version": "=1.0.0", "class_key": "basket"});
+    check_unresolved(pin, &shelf, "ClassNotFound", "package shop@1.0.0 has no class basket");
 }
 
 #[test]
@@ -197,14 +257,14 @@ fn takes_what_is_said_of_its_cluster() {
 #[test]
 fn hash_is_stable() {
     let (spec, package) = (stored("u1", 1, deployment(json!({}))), package(json!({})));
-    let template = Template::resolve(&spec, |_| Some(&package)).unwrap();
+    let template = Template::resolve(&spec, &Shelf(std::slice::from_ref(&package))).unwrap();
     let unit = |generation, secs| template.unit(&cluster("east"), OWNER, generation, at(secs));
     assert_eq!(unit(1, 0), unit(1, 0));
     assert_eq!(unit(1, 0).spec_hash, unit(7, 99).spec_hash);
     assert_eq!(unit(1, 0).spec_hash, unit(1, 0).compute_spec_hash());
     // Nor the spec's own generation, and what is for people only.
     let labelled = stored("u1", 9, deployment(json!({"labels": {"team": "shop"}})));
-    let again = Template::resolve(&labelled, |_| Some(&package)).unwrap();
+    let again = Template::resolve(&labelled, &Shelf(std::slice::from_ref(&package))).unwrap();
     let again = again.unit(&cluster("east"), OWNER, 1, Timestamp::UNIX_EPOCH);
     assert_eq!(again.spec_hash, unit(1, 0).spec_hash);
 }
@@ -258,7 +318,7 @@ fn id_is_of_the_incarnation_on_its_cluster() {
     let package = package(json!({}));
     let id = |uid: &str, name: &str| {
         let spec = stored(uid, 1, deployment(json!({})));
-        let template = Template::resolve(&spec, |_| Some(&package)).unwrap();
+        let template = Template::resolve(&spec, &Shelf(std::slice::from_ref(&package))).unwrap();
         template.unit(&cluster(name), OWNER, 1, Timestamp::UNIX_EPOCH).id
     };
     assert_eq!(id("u1", "east"), id("u1", "east"));

@@ -2,8 +2,9 @@
 
 mod model;
 mod pause;
+mod pins;
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use oprc_models::{
     cluster::{ClusterStatus, Connectivity},
@@ -15,15 +16,17 @@ use oprc_models::{
     record::{RunCondition, StoredRecord},
     status::DeploymentStatus,
     unit::{Desired, StoredUnit},
+    version::PackageVersion,
 };
 use serde_json::json;
 
 use super::{Input, Lookup, Plan, plan};
 use crate::{
     place::Candidate,
+    resolve::Packages,
     samples::{
-        OWNER, at, by_cluster, cluster, cluster_status, deployment, package, record, refusal,
-        stored, stored_record, stored_unit,
+        OWNER, Shelf, at, by_cluster, cluster, cluster_status, deployment, package, record,
+        refusal, stored, stored_record, stored_unit,
     },
 };
 
@@ -35,6 +38,8 @@ pub(super) struct World {
     pub(super) records: BTreeMap<(ClusterName, UnitId), StoredRecord>,
     pub(super) status: Option<DeploymentStatus>,
     pub(super) packages: BTreeMap<PackageName, OPackage>,
+    /// What is published beside what packages are.
+    pub(super) published: Vec<OPackage>,
     /// The registered clusters.
     pub(super) clusters: BTreeMap<ClusterName, ClusterStatus>,
     pub(super) now_secs: i64,
@@ -104,11 +109,22 @@ impl World {
 
 struct View<'a>(&'a World);
 
-impl<'a> Lookup<'a> for View<'a> {
+impl<'a> Packages<'a> for View<'a> {
     fn package(&self, name: &PackageName) -> Option<&'a OPackage> {
         self.0.packages.get(name)
     }
 
+    fn versions(&self, name: &PackageName) -> Vec<PackageVersion> {
+        let now = self.package(name).and_then(PackageVersion::of);
+        Shelf(&self.0.published).versions(name).into_iter().chain(now).collect()
+    }
+
+    fn version(&self, name: &PackageName, version: &PackageVersion) -> Option<Cow<'a, OPackage>> {
+        Shelf(&self.0.published).version(name, version)
+    }
+}
+
+impl<'a> Lookup<'a> for View<'a> {
     fn package_generation(&self, name: &PackageName) -> Option<u64> {
         self.0.packages.get(name).map(|_| 1)
     }

@@ -42,6 +42,7 @@ pub(crate) fn apply(schemas: &mut Schemas) -> Operation {
         .unconditional_write()
         .takes(&body, &[("documents", pushed)])
         .refuses(refusals::OWNED)
+        .refuses(refusals::PUBLISHED)
         .refuses(refusals::IN_USE)
         .refuses(refusals::TOO_LARGE)
         .answers(200, "What became of each, or would.", schema, &examples::applied())

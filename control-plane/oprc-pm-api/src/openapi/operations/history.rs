@@ -111,6 +111,7 @@ pub(crate) fn rollback<T: Kept>(schemas: &mut Schemas) -> Operation {
         .refuses(refusals::NOT_KEPT)
         .refuses(refusals::NOT_VALID)
         .refuses(refusals::OWNED)
+        .refuses(refusals::PUBLISHED)
         .refuses(refusals::TOO_LARGE)
         .answers(200, "It is as it was then.", schema.clone(), &T::written())
         .answers(201, "It is new: the document had been deleted meanwhile.", schema, &T::written())

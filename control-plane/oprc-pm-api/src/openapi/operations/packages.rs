@@ -4,7 +4,7 @@ use oprc_models::{
     names::PackageName,
     package::OPackage,
     schema::{DeploymentList, Schemas},
-    view::{Class, Function, Package, Page, Written, WrittenList},
+    view::{Class, Function, Package, Page, PublishedPackage, Versions, Written, WrittenList},
 };
 use serde_json::json;
 
@@ -16,6 +16,7 @@ const LEADS: &[(&str, &str)] = &[
     ("replacePackage", "name"),
     ("deletePackage", "name"),
     ("listPackageRevisions", "name"),
+    ("listPackageVersions", "name"),
 ];
 
 const LIST: &str = "\
@@ -42,12 +43,27 @@ pub(crate) fn list(schemas: &mut Schemas) -> Operation {
 /// `GET /packages/{name}`.
 pub(crate) fn get(schemas: &mut Schemas) -> Operation {
     let schema = schemas.answered::<Package>();
-    name(Operation::new("getPackage", "packages", "Read a package"), schemas).reads().answers(
-        200,
-        "The package.",
-        schema,
-        &examples::package(),
-    )
+    let published = schemas.answered::<PublishedPackage>();
+    let schema = json!({ "anyOf": [schema, published] });
+    let version = json!({ "type": "string" });
+    name(Operation::new("getPackage", "packages", "Read a package"), schemas)
+        .reads()
+        .query("version", version, VERSION)
+        .refuses(refusals::NOT_PUBLISHED)
+        .answers(200, "The package, or what is published of it.", schema, &examples::package())
+}
+
+const VERSION: &str = "\
+What is published under this version (`1.0`), or under the highest that a requirement (`^1`) permits: \
+classes, functions and dependencies, with `published` beside them.";
+
+/// `GET /packages/{name}/versions`.
+pub(crate) fn versions(schemas: &mut Schemas) -> Operation {
+    let schema = schemas.answered::<Versions>();
+    name(Operation::new("listPackageVersions", "packages", "List what is published"), schemas)
+        .about("The highest version first.")
+        .reads()
+        .answers(200, "The versions.", schema, &examples::versions())
 }
 
 fn push(operation: Operation, schemas: &mut Schemas) -> Operation {
@@ -65,6 +81,7 @@ fn push(operation: Operation, schemas: &mut Schemas) -> Operation {
         )
         .refuses(refusals::OWNED)
         .refuses(refusals::EXISTS)
+        .refuses(refusals::PUBLISHED)
         .refuses(refusals::TOO_LARGE);
     pushed(operation, &answer, &examples::written_package()).leads_to(&[200, 201], "/name", LEADS)
 }

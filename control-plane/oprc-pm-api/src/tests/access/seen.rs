@@ -132,6 +132,9 @@ async fn what_is_hidden_is_as_if_it_were_not() {
     for (hidden, absent) in [
         ("/api/v1/packages/lib", "/api/v1/packages/lab"),
         ("/api/v1/packages/lib/revisions", "/api/v1/packages/lab/revisions"),
+        ("/api/v1/packages/lib/versions", "/api/v1/packages/lab/versions"),
+        ("/api/v1/packages/lib?version=1.0", "/api/v1/packages/lab?version=1.0"),
+        ("/api/v1/packages/lib?version=^7", "/api/v1/packages/lab?version=^7"),
         ("/api/v1/deployments/x-lib", "/api/v1/deployments/x-lab"),
         ("/api/v1/deployments/x-lib/revisions", "/api/v1/deployments/x-lab/revisions"),
         ("/api/v1/deployments/x-lib/revisions/1", "/api/v1/deployments/x-lab/revisions/1"),
@@ -192,7 +195,7 @@ async fn watches_show_what_the_caller_may_see() {
     let begun = tokio::time::Instant::now();
     for n in 0.. {
         assert!(begun.elapsed() < Duration::from_secs(30), "it does not end");
-        let version = with(package("shop-b"), "version", json!(n.to_string()));
+        let version = with(package("shop-b"), "version", json!(format!("2.{n}")));
         world.root().put("/api/v1/packages/shop-b", version).await.is(200);
         if !read_until("MODIFIED").await.1 {
             break;

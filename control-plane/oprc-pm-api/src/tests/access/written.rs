@@ -64,16 +64,20 @@ async fn inline_deployments_need_a_deployer() {
     world.root().put(path, inline.clone()).await.is(200);
     // The same again writes no deployment; without them it would delete one.
     dev.put(path, with(inline, "version", json!("2"))).await.is(200);
-    dev.put(path, package("shop-a")).await.refused(403, "forbidden");
+    let bare = with(package("shop-a"), "version", json!("2"));
+    dev.put(path, bare.clone()).await.refused(403, "forbidden");
     world.bind(Role::Deployer, "dev", &["shop-a"]).await;
-    dev.put(path, package("shop-a")).await.is(200);
+    dev.put(path, bare).await.is(200);
 }
 
 #[tokio::test]
 async fn a_cascade_goes_no_further_than_its_caller() {
     let world = three_packages().await;
     let root = world.root();
-    let needs = |name: &str| with(package(name), "dependencies", json!(["shop-a"]));
+    let needs = |name: &str| {
+        let newer = with(package(name), "version", json!("1.1"));
+        with(newer, "dependencies", json!(["shop-a"]))
+    };
     root.put("/api/v1/packages/lib", needs("lib")).await.is(200);
     world.bind(Role::Developer, "dev", &["shop-*"]).await;
     world.bind(Role::Deployer, "dev", &["shop-*"]).await;

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use oprc_controller_runtime::cache::Cache;
 use oprc_models::{names::PackageName, package::OPackage, problem::Violation};
+use oprc_planning::resolve::{Node, find};
 
 use super::{Document, DocumentSpec, scope::Scope};
-use crate::writes::package::dependencies;
+use crate::writes::{package::dependencies, prospect::Prospect};
 
 /// Packages that a search for cycles looks at, at most, those of the push aside: the package
 /// controller finds the rest.
@@ -62,16 +63,17 @@ fn note<'d>(
 /// A violation for each dependency of a pushed package that needs it in turn, through others that
 /// are pushed or stored.
 pub(super) fn cycles(cache: &Cache, scope: &Scope, documents: &[Document]) -> Vec<Violation> {
-    let edges = edges(cache, scope);
+    let Graph { edges, pushed } = graph(cache, scope);
     let components = components(&edges);
     let mut violations = Vec::new();
     for document in documents {
         let DocumentSpec::Package(package) = &document.spec else { continue };
-        let own = components.get(&package.name);
-        for (index, dependency) in dependencies(package) {
-            let is_same = own.is_some() && components.get(&dependency.name) == own;
-            if is_same || dependency.name == package.name {
-                let message = format!("{} needs {} in turn", dependency.name, package.name);
+        let Some((own, needs)) = pushed.get(&package.name) else { continue };
+        let component = components.get(own);
+        for (index, needed) in needs {
+            let is_same = component.is_some() && components.get(needed) == component;
+            if is_same || needed == own {
+                let message = format!("{} needs {} in turn", needed.name, package.name);
                 let at = format!("{}/dependencies/{index}", document.at);
                 violations.push(Violation::new(at, message));
             }
@@ -80,37 +82,60 @@ pub(super) fn cycles(cache: &Cache, scope: &Scope, documents: &[Document]) -> Ve
     violations
 }
 
-type Edges = BTreeMap<PackageName, Vec<PackageName>>;
+type Edges = BTreeMap<Node, Vec<Node>>;
 
-fn needs(package: &OPackage) -> Vec<PackageName> {
-    dependencies(package).map(|(_, dependency)| dependency.name).collect()
+/// Which version of a package needs which of others.
+struct Graph {
+    edges: Edges,
+    /// What is pushed, and what it needs, by the place among its dependencies.
+    pushed: BTreeMap<PackageName, (Node, Vec<(usize, Node)>)>,
+}
+
+fn needs(after: &Prospect<'_>, package: &OPackage) -> Vec<(usize, Node)> {
+    let found = dependencies(package).filter_map(|(index, dependency)| {
+        let found = find(after, &dependency.name, dependency.requirement.as_ref()).ok()?;
+        Some((index, found.node))
+    });
+    found.collect()
 }
 
 /// Who needs whom, of all that the push reaches. The cache is let go between looks.
-fn edges(cache: &Cache, scope: &Scope) -> Edges {
-    let mut edges: Edges =
-        scope.packages().map(|(name, package)| (name.clone(), needs(package))).collect();
-    let max = edges.len() + MAX_SEARCHED;
-    let mut queue: VecDeque<PackageName> = edges.values().flatten().cloned().collect();
-    while !queue.is_empty() && edges.len() < max {
+fn graph(cache: &Cache, scope: &Scope) -> Graph {
+    let mut graph = Graph { edges: Edges::new(), pushed: BTreeMap::new() };
+    let Graph { edges, pushed } = &mut graph;
+    let mut packages = scope.packages().peekable();
+    while packages.peek().is_some() {
         let state = cache.read();
-        for _ in 0..CHUNK {
-            let Some(name) = queue.pop_front() else { break };
-            if edges.contains_key(&name) {
-                continue;
-            }
-            let stored = state.packages.get(&name);
-            let found = stored.map(|entry| needs(&entry.value.spec)).unwrap_or_default();
-            queue.extend(found.iter().filter(|other| !edges.contains_key(*other)).cloned());
-            edges.insert(name, found);
+        let after = Prospect::of_scope(&state, scope);
+        for (name, package) in packages.by_ref().take(CHUNK) {
+            let (own, needs) = (after.node(package), needs(&after, package));
+            edges.insert(own.clone(), needs.iter().map(|(_, node)| node.clone()).collect());
+            pushed.insert(name.clone(), (own, needs));
         }
     }
-    edges
+    let max = edges.len() + MAX_SEARCHED;
+    let mut queue: VecDeque<Node> = edges.values().flatten().cloned().collect();
+    while !queue.is_empty() && edges.len() < max {
+        let state = cache.read();
+        let after = Prospect::of_scope(&state, scope);
+        for _ in 0..CHUNK {
+            let Some(node) = queue.pop_front() else { break };
+            if edges.contains_key(&node) {
+                continue;
+            }
+            let package = after.at(&node);
+            let found = package.map(|package| needs(&after, &package)).unwrap_or_default();
+            let found: Vec<Node> = found.into_iter().map(|(_, node)| node).collect();
+            queue.extend(found.iter().filter(|other| !edges.contains_key(*other)).cloned());
+            edges.insert(node, found);
+        }
+    }
+    graph
 }
 
 /// The strongly connected components of more than one package, numbered (Kosaraju's way: those that
 /// are reached backwards in the reverse order of being done with).
-fn components(edges: &Edges) -> BTreeMap<&PackageName, usize> {
+fn components(edges: &Edges) -> BTreeMap<&Node, usize> {
     let mut order = Vec::with_capacity(edges.len());
     let mut visited = BTreeSet::new();
     for start in edges.keys() {
@@ -131,7 +156,7 @@ fn components(edges: &Edges) -> BTreeMap<&PackageName, usize> {
             }
         }
     }
-    let mut backwards: BTreeMap<&PackageName, Vec<&PackageName>> = BTreeMap::new();
+    let mut backwards: BTreeMap<&Node, Vec<&Node>> = BTreeMap::new();
     for (name, needs) in edges {
         needs.iter().for_each(|needed| backwards.entry(needed).or_default().push(name));
     }

@@ -241,6 +241,7 @@ impl Writes {
         let prepared = Prepared::new(plan)?;
         let mut txn = Txn { checks: Vec::new(), writes: prepared.plain_writes() };
         txn.writes.extend(plan.bundle_write()?);
+        plan.publish(&mut txn)?;
         let early = archive::join(&mut txn, &plan.archived, self.max_txn_ops)?;
         let (early, mut txn) = plan.stored_at.of_all(early, txn);
         for txn in early {
@@ -288,7 +289,8 @@ impl Writes {
 /// What was looked at and not written must still be so: as much of it as one transaction holds. The
 /// plan was made on a fresh view, so what is left out was so a moment before.
 fn fill_with_checks(txn: &mut Txn, plan: &Plan<'_>, max_ops: usize) {
-    for check in plan.checks() {
+    let checked: BTreeSet<String> = txn.checks.iter().map(|check| check.key.clone()).collect();
+    for check in plan.checks().into_iter().filter(|check| !checked.contains(&check.key)) {
         txn.checks.push(check);
         if draft::fits(txn, max_ops).is_err() {
             txn.checks.pop();

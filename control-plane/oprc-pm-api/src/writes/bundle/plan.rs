@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use oprc_cp_storage::{Check, Op, Precondition, Write, keys::Key, typed};
+use oprc_cp_storage::{Check, Op, Precondition, Txn, Write, keys::Key, typed};
 use oprc_models::{
     bundle::Bundle,
     deployment::OClassDeployment,
@@ -10,6 +10,7 @@ use oprc_models::{
     names::{PackageName, PushId},
     package::OPackage,
     problem::Violation,
+    version::StoredVersion,
 };
 
 use super::{Applied, BundlePush, BundleWritten, DocumentSpec, Touched, check, prune};
@@ -82,7 +83,7 @@ pub(super) struct Plan<'p> {
     /// Pushes that are in the way.
     pub(super) undecided: BTreeSet<PushId>,
     pub(super) push: &'p BundlePush<'p>,
-    is_archiving: bool,
+    has_history: bool,
 }
 
 struct Item<'p> {
@@ -112,7 +113,7 @@ pub(super) fn plan<'p>(writes: &Writes, parts: &'p Parts<'p>) -> Result<Plan<'p>
         stored_at: StoredAt::default(),
         undecided: BTreeSet::new(),
         push: parts.push,
-        is_archiving: writes.max_revisions > 0,
+        has_history: writes.max_revisions > 0,
     };
     let seen = Seen::default();
     for chunk in parts.documents.chunks(CHUNK) {
@@ -141,9 +142,7 @@ impl<'p> Plan<'p> {
         let (stored_at, undecided) = view::intents(view.state, &Seen::default(), decisions);
         self.stored_at.extend(stored_at);
         self.undecided.extend(undecided);
-        if self.is_archiving {
-            self.archived.extend(archive::of(decisions, view));
-        }
+        self.archived.extend(archive::of(decisions, view, self.has_history));
         self.items.push(Item { at, decision });
     }
 
@@ -188,6 +187,26 @@ impl<'p> Plan<'p> {
             };
             principal.into_iter().chain(&item.decision.others)
         })
+    }
+
+    /// Adds to `txn` the versions to publish, and that their packages are as they were found.
+    pub(super) fn publish(&self, txn: &mut Txn) -> Result<(), Error> {
+        for Decision { principal, publishes, .. } in self.items.iter().map(|item| &item.decision) {
+            let Some(publication) = publishes else { continue };
+            txn.writes.push(publication.write()?);
+            if let Principal::Kept(document) = principal {
+                let (key, shown) = (document.key.to_string(), Precondition::At(document.revision));
+                let precondition = self.stored_at.of(&key, shown);
+                txn.checks.push(Check { key, precondition });
+            }
+        }
+        Ok(())
+    }
+
+    /// The versions that are published beside what their packages are.
+    pub(super) fn published(&self) -> impl Iterator<Item = &StoredVersion> {
+        let publications = self.items.iter().filter_map(|item| item.decision.publishes.as_ref());
+        publications.map(|publication| &publication.stored)
     }
 
     /// What must still be so besides what is written, that which decides the most first.
@@ -350,6 +369,7 @@ fn record(writes: &Writes, plan: &Plan<'_>, now: Timestamp) -> Result<Option<Bun
 #[derive(Default)]
 struct Refusals {
     violations: Vec<Violation>,
+    published: Vec<Violation>,
     owned: Vec<Violation>,
     dependants: Vec<Violation>,
 }
@@ -359,6 +379,7 @@ impl Refusals {
     fn add(&mut self, at: &str, error: Error) -> Result<(), Error> {
         let (told, list) = match error {
             Error::Invalid { violations } => (violations, &mut self.violations),
+            Error::VersionExists { violations, .. } => (violations, &mut self.published),
             Error::Owned { violations } => (violations, &mut self.owned),
             Error::HasDependants { dependants, .. } => (dependants, &mut self.dependants),
             other => return Err(other),
@@ -371,15 +392,21 @@ impl Refusals {
     }
 
     fn finish(mut self) -> Result<(), Error> {
-        for list in [&mut self.violations, &mut self.owned, &mut self.dependants] {
+        let lists =
+            [&mut self.violations, &mut self.published, &mut self.owned, &mut self.dependants];
+        for list in lists {
             if list.len() > MAX_TOLD {
                 list.truncate(MAX_TOLD);
                 list.push(Violation::new("", "and more"));
             }
         }
-        let Self { violations, owned, dependants } = self;
+        let Self { violations, published, owned, dependants } = self;
         if !violations.is_empty() {
             return Err(Error::Invalid { violations });
+        }
+        if !published.is_empty() {
+            let what = "a version of a package that is pushed here".to_owned();
+            return Err(Error::VersionExists { what, violations: published });
         }
         if !owned.is_empty() {
             return Err(Error::Owned { violations: owned });

@@ -3,7 +3,10 @@
 //!
 //! It writes nothing, and holds the cache for a few deployments at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use oprc_controller_runtime::cache::{Cache, State};
 use oprc_cp_storage::keys::Key;
@@ -15,10 +18,12 @@ use oprc_models::{
     names::{ClusterName, DeploymentKey, PackageName},
     package::OPackage,
     unit::Desired,
+    version::PackageVersion,
 };
 use oprc_planning::{
     deployment::{Input, Lookup},
     place::Candidate,
+    resolve::Packages,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -89,11 +94,16 @@ pub(super) fn differences(plan: &Plan<'_>) -> Result<BTreeMap<Key, Difference>, 
 struct After {
     packages: BTreeMap<PackageName, Stored<OPackage>>,
     deployments: BTreeMap<DeploymentKey, Stored<OClassDeployment>>,
+    /// Versions that are published beside what their packages are.
+    published: BTreeMap<PackageName, OPackage>,
 }
 
 impl After {
     fn of(plan: &Plan<'_>) -> Self {
-        let mut after = Self { packages: BTreeMap::new(), deployments: BTreeMap::new() };
+        let published = plan.published().map(|it| (it.spec.name.clone(), it.spec.clone()));
+        let published = published.collect();
+        let (packages, deployments) = (BTreeMap::new(), BTreeMap::new());
+        let mut after = Self { packages, deployments, published };
         for draft in plan.drafts() {
             after.add(draft);
         }
@@ -125,9 +135,12 @@ impl After {
     /// The deployments that are worth a look: those that change, and those of packages that do, as
     /// far as `authority` may know of them.
     fn affected(&self, state: &State, authority: Authority<'_>) -> BTreeSet<DeploymentKey> {
-        let of_packages = self.packages.keys().flat_map(|name| {
+        let packages = self.packages.keys().chain(self.published.keys());
+        let of_packages = packages.flat_map(|name| {
             let dependants = state.dependants_of_package(name).iter();
-            let names = dependants.chain([name]).filter(|name| authority.sees(name));
+            let by_versions = state.needed_by_versions(name).map(|(dependant, _)| dependant);
+            let names = dependants.chain(by_versions).chain([name]);
+            let names = names.filter(|name| authority.sees(name));
             names.flat_map(|name| state.deployments_of_package(name))
         });
         self.deployments.keys().chain(of_packages).cloned().collect()
@@ -243,11 +256,34 @@ impl<'a> View<'a, '_> {
     }
 }
 
-impl<'a> Lookup<'a> for View<'a, '_> {
+impl<'a> Packages<'a> for View<'a, '_> {
     fn package(&self, name: &PackageName) -> Option<&'a OPackage> {
         self.stored_package(name).map(|stored| &stored.spec)
     }
 
+    fn versions(&self, name: &PackageName) -> Vec<PackageVersion> {
+        let uid = |stored: &Stored<OPackage>| stored.meta.uid.clone();
+        let before = self.state.packages.get(name).map(|entry| uid(&entry.value));
+        let after = self.after.packages.get(name);
+        // A new incarnation begins without the versions of the last.
+        let goes_on = after.is_none_or(|after| before.is_none_or(|before| before == uid(after)));
+        let mut versions = if goes_on { self.state.versions(name) } else { Vec::new() };
+        let after = after.map(|after| &after.spec);
+        for new in after.into_iter().chain(self.after.published.get(name)) {
+            versions.extend(PackageVersion::of(new).filter(|new| !versions.contains(new)));
+        }
+        versions
+    }
+
+    fn version(&self, name: &PackageName, version: &PackageVersion) -> Option<Cow<'a, OPackage>> {
+        let after = self.after.packages.get(name).map(|after| &after.spec);
+        let new = after.into_iter().chain(self.after.published.get(name));
+        let mut new = new.filter(|new| PackageVersion::of(new).as_ref() == Some(version));
+        new.next().map(Cow::Borrowed).or_else(|| self.state.version(name, version))
+    }
+}
+
+impl<'a> Lookup<'a> for View<'a, '_> {
     fn package_generation(&self, name: &PackageName) -> Option<Generation> {
         self.stored_package(name).map(|stored| stored.meta.generation)
     }

@@ -57,6 +57,11 @@ impl Scope {
         self.packages.get(name).cloned()
     }
 
+    /// The package as it is pushed.
+    pub(in crate::writes) fn pushed(&self, name: &PackageName) -> Option<&OPackage> {
+        self.packages.get(name).map(|entry| &entry.value.spec)
+    }
+
     pub(super) fn packages(&self) -> impl Iterator<Item = (&PackageName, &OPackage)> {
         self.packages.iter().map(|(name, entry)| (name, &entry.value.spec))
     }
@@ -160,6 +165,7 @@ fn unstored(spec: OPackage) -> Entry<Stored<OPackage>> {
         source: None,
         revision_note: None,
         paused_at: None,
+        version_created_at: None,
         restart: None,
     };
     Entry { value: Arc::new(Stored { meta, spec }), revision: Revision::default() }

@@ -4,7 +4,8 @@
 //! 2. Each document gets an intent, in batches, in the order of keys, so that two pushes meet at
 //!    the first document that both write and neither waits for the other in a circle. Each batch
 //!    checks that the push is still undecided, so one that lands late does nothing.
-//! 3. `pushes/{id}` is rewritten, without the lease: committed. The one moment.
+//! 3. `pushes/{id}` is rewritten, without the lease: committed. The one moment. Versions that are
+//!    published beside what their packages are, are written with it.
 //! 4. Each document becomes what its intent said, and the key goes.
 //!
 //! Cut off before 3 the lease ends and with it the push; after it, it has taken effect. What is left
@@ -14,7 +15,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use oprc_cp_storage::{
-    Check, Error as StoreError, LeaseId, Op, Precondition, Revision, Txn, Write, keys::Key, typed,
+    Check, Error as StoreError, LeaseId, MAX_TXN_OPS, Op, Precondition, Revision, Txn, Write,
+    keys::Key, typed,
 };
 use oprc_models::{
     deployment::OClassDeployment,
@@ -257,6 +259,8 @@ impl Writes {
             writes: vec![Write { key: staging.key.clone(), precondition, op: Op::Put(value) }],
         };
         txn.writes.extend(plan.bundle_write()?);
+        plan.publish(&mut txn)?;
+        draft::fits(&txn, MAX_TXN_OPS)?;
         fill_with_checks(&mut txn, plan, self.max_txn_ops);
         let mut n_tries = 0;
         let mut may_be_done = false;

@@ -38,6 +38,7 @@ impl Object {
             Key::Record(cluster, id) => Some(Self::Record(cluster.clone(), id.clone())),
             Key::Unit(..)
             | Key::PackageRevision(..)
+            | Key::PackageVersion(..)
             | Key::DeploymentRevision(..)
             | Key::Bundle(_)
             | Key::Push(_)

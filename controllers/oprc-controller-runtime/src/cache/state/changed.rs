@@ -34,6 +34,8 @@ pub enum Changed {
     PackageRevision(PackageName),
     /// What a deployment was.
     DeploymentRevision(DeploymentKey),
+    /// What is published of a package beside what it is.
+    PackageVersion(PackageName),
     /// A bundle.
     Bundle(BundleName),
     /// A push. The documents that it changes are told beside it.

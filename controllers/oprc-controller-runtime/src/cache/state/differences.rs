@@ -41,6 +41,12 @@ impl State {
             |key, number| add(Key::DeploymentRevision(key, number)),
         );
         let nothing = BTreeMap::new();
+        for name in before.package_versions.keys().chain(self.package_versions.keys()) {
+            let [old, new] =
+                [before, self].map(|s| s.package_versions.get(name).unwrap_or(&nothing));
+            differing(old, new, |version| add(Key::PackageVersion(name.clone(), version)));
+        }
+        let nothing = BTreeMap::new();
         for cluster in before.records.keys().chain(self.records.keys()) {
             let [old, new] = [before, self].map(|s| s.records.get(cluster).unwrap_or(&nothing));
             differing(old, new, |id| add(Key::Record(cluster.clone(), id)));
@@ -59,7 +65,7 @@ impl State {
         }
         let mut changes: Vec<_> =
             keys.into_iter().map(|key| self.changed_since(before, key)).collect();
-        // Several generations of one document are one change.
+        // Several generations or versions of one document are one change.
         changes.dedup();
         changes
     }
@@ -90,6 +96,7 @@ impl State {
             Key::ClusterStatus(name) => Changed::ClusterStatus(name),
             Key::PackageRevision(name, _) => Changed::PackageRevision(name),
             Key::DeploymentRevision(key, _) => Changed::DeploymentRevision(key),
+            Key::PackageVersion(name, _) => Changed::PackageVersion(name),
             Key::Bundle(name) => Changed::Bundle(name),
             Key::Push(id) => Changed::Push(id),
             Key::RoleBinding(name) => Changed::RoleBinding(name),

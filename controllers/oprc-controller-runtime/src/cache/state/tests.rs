@@ -12,7 +12,7 @@ use super::{Changed, State};
 /// What is stored, as the store would list it.
 type Stored = BTreeMap<String, KeyValue>;
 
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 30] = [
     "packages/a",
     "packages/b",
     "packages/c",
@@ -37,6 +37,9 @@ const KEYS: [&str; 27] = [
     "pushes/p",
     "pushes/q",
     "packages/d",
+    "package-versions/a/1.0.0",
+    "package-versions/a/1.1.0-rc.1",
+    "package-versions/c/1.0.0",
     "future/kind",
     "units/East/d",
     "packages/",
@@ -59,6 +62,12 @@ fn value(key: &str, revision: u64, rng: &mut fastrand::Rng) -> Bytes {
         ["packages", name] => {
             let needs: Vec<_> = ["a", "b", "c@^1"].into_iter().filter(|_| rng.bool()).collect();
             json!({"meta": meta(Value::Null), "spec": {"name": name, "dependencies": needs}})
+        }
+        ["package-versions", name, version] => {
+            let needs: Vec<_> = ["a", "b", "c@^1"].into_iter().filter(|_| rng.bool()).collect();
+            json!({"uid": pick(&["u", "v"], rng), "created_at": Timestamp::UNIX_EPOCH,
+                "content_hash": "", "spec": {
+                    "name": name, "version": version, "dependencies": needs}})
         }
         ["deployments", name] => {
             let owner = if rng.bool() { json!(pick(&["a", "b"], rng)) } else { Value::Null };

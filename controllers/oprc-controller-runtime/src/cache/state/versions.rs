@@ -25,6 +25,7 @@ pub(in crate::cache) enum Part {
     PackageStatuses,
     DeploymentStatuses,
     ClusterStatuses,
+    PackageVersions,
     Units(ClusterName),
     Records(ClusterName),
 }
@@ -42,6 +43,7 @@ impl Part {
             Self::PackageStatuses => "status/packages/".to_owned(),
             Self::DeploymentStatuses => "status/deployments/".to_owned(),
             Self::ClusterStatuses => "status/clusters/".to_owned(),
+            Self::PackageVersions => "package-versions/".to_owned(),
             Self::Units(cluster) => format!("units/{cluster}/"),
             Self::Records(cluster) => format!("records/{cluster}/"),
         }
@@ -70,6 +72,7 @@ impl State {
             Part::PackageStatuses,
             Part::DeploymentStatuses,
             Part::ClusterStatuses,
+            Part::PackageVersions,
         ];
         let clusters: BTreeSet<&ClusterName> = self
             .clusters
@@ -92,7 +95,7 @@ impl State {
         page: &Page,
     ) -> Differences {
         let until = page.items.last().filter(|_| page.has_more).map(|item| item.key.as_str());
-        let mut shown = self.versions(part, after, until);
+        let mut shown = self.shown_of(part, after, until);
         let mut found = Differences::default();
         for item in &page.items {
             match shown.remove(&item.key) {
@@ -113,7 +116,7 @@ impl State {
     }
 
     /// The keys of `part` after `after` and up to `until`, and the revisions of their last writes.
-    fn versions(
+    fn shown_of(
         &self,
         part: &Part,
         after: Option<&str>,
@@ -135,6 +138,7 @@ impl State {
             Part::DeploymentStatuses => range.of(&self.deployment_statuses),
             Part::ClusterStatuses => range.of(&self.cluster_statuses),
             Part::Records(cluster) => range.of(self.records.get(cluster).unwrap_or(&nothing)),
+            Part::PackageVersions => self.published_within(after, until),
             Part::Units(cluster) => {
                 let units = self.units_of_cluster.get(cluster).unwrap_or(none());
                 let units = units.range::<str, _>(range.bounds());
