@@ -61,6 +61,9 @@ pub(crate) enum Command {
     },
     /// Ask for things to be deleted
     Delete(Delete),
+    /// Show what is published of packages
+    #[command(subcommand)]
+    Package(Package),
     /// Follow deployments until they run
     #[command(subcommand)]
     Rollout(Rollout),
@@ -153,6 +156,9 @@ pub(crate) struct Get {
     /// Print what changes, until interrupted
     #[arg(short, long)]
     pub(crate) watch: bool,
+    /// Of a package: what is published under a version, or under the highest of a requirement (^1)
+    #[arg(long, value_name = "VERSION", conflicts_with = "watch")]
+    pub(crate) version: Option<String>,
     /// The most items to show
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
@@ -223,6 +229,18 @@ pub(crate) struct Delete {
     /// How long to wait
     #[arg(long, value_parser = duration, default_value = "5m", value_name = "TIME")]
     pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Package {
+    /// List the versions that are published, the highest first
+    Versions {
+        /// The package
+        name: String,
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t = Format::Table)]
+        output: Format,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,6 +12,7 @@ pub(crate) mod diff;
 pub(crate) mod events;
 mod follow;
 pub(crate) mod get;
+pub(crate) mod package;
 mod poll;
 mod progress;
 mod push;

@@ -95,6 +95,7 @@ async fn dispatch(cli: Cli, environment: &Environment, io: &mut Io<'_>) -> Resul
         Command::Describe { target } => commands::describe::run(&target, &client()?, io).await,
         Command::Events { about } => commands::events::run(about.as_deref(), &client()?, io).await,
         Command::Delete(args) => commands::delete::run(&args, client, io).await,
+        Command::Package(args) => commands::package::run(&args, &client()?, io).await,
         Command::Rollout(args) => commands::rollout::run(&args, client, io).await,
         Command::Wait(args) => commands::wait::run(&args, &client()?, io).await,
         Command::Auth(Auth::Whoami) => commands::auth::who_am_i(&client()?, io).await,

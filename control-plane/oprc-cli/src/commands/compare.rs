@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use oprc_client::Client;
-use oprc_models::{deployment::OClassDeployment, package::OPackage, role::RoleBinding};
+use oprc_models::{
+    deployment::OClassDeployment, package::OPackage, role::RoleBinding, version::PackageVersion,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -52,6 +54,13 @@ pub(super) async fn compare(client: &Client, document: &Document) -> Result<Vec<
         Spec::Package(package) => {
             let name = package.name.as_str();
             let stored = read(client, Kind::Package, name).await?;
+            if let Some(stored) = stored.as_ref().filter(|it| stays(document, it).is_some()) {
+                // It would be published beside it, and change nothing of it.
+                let same = Some(spec_of::<OPackage>(stored.clone(), |_| ()));
+                let (subject, before) = (document.subject(), same.clone());
+                compared.push(Compared { subject, before, after: same });
+                return Ok(compared);
+            }
             let before = stored.map(|stored| {
                 spec_of::<OPackage>(stored, |package| {
                     package.deployments.clear();
@@ -76,6 +85,15 @@ pub(super) async fn compare(client: &Client, document: &Document) -> Result<Vec<
         }
     }
     Ok(compared)
+}
+
+/// The version that the package `stored` stays when `document` is pushed, a version that is not newer.
+pub(super) fn stays(document: &Document, stored: &Value) -> Option<PackageVersion> {
+    let Spec::Package(package) = &document.spec else { return None };
+    let pushed = PackageVersion::of(package)?;
+    let current = stored.get("version").and_then(Value::as_str);
+    let current = current.and_then(PackageVersion::lenient)?;
+    (current != pushed && !pushed.is_newer_than(&current)).then_some(current)
 }
 
 async fn one_deployment(client: &Client, deployment: &OClassDeployment) -> Result<Compared, Error> {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     Io,
     args::{Format, Get},
+    commands::package,
     error::Error,
     kind::{Kind, Target},
     output::{columns, table::Table, yaml},
@@ -17,15 +18,28 @@ use source::Source;
 
 pub(crate) async fn run(args: &Get, client: &Client, io: &mut Io<'_>) -> Result<(), Error> {
     let target = Target::parse(&args.target)?;
+    if let Some(version) = &args.version {
+        let found = vec![package::published(&target, version, client).await?];
+        return print(target.kind, args.output, found, true, io);
+    }
     let source = Source::new(target, args)?;
     if args.watch {
         return watch::run(&source, args.output, client, io).await;
     }
     let found = source.fetch(client, None).await?.items;
-    let kind = source.kind();
-    match (args.output, source.is_single()) {
+    print(source.kind(), args.output, found, source.is_single(), io)
+}
+
+fn print(
+    kind: Kind,
+    output: Format,
+    found: Vec<Value>,
+    is_single: bool,
+    io: &mut Io<'_>,
+) -> Result<(), Error> {
+    match (output, is_single) {
         (Format::Table | Format::Wide, _) => {
-            let is_wide = args.output == Format::Wide;
+            let is_wide = output == Format::Wide;
             print_table(kind, is_wide, &found, io);
         }
         (Format::Name, _) => {
@@ -34,7 +48,7 @@ pub(crate) async fn run(args: &Get, client: &Client, io: &mut Io<'_>) -> Result<
         (Format::Json | Format::Yaml, is_single) => {
             let mut found = found;
             let document = if is_single { found.swap_remove(0) } else { json!({ "items": found }) };
-            print_document(args.output, &document, io)?;
+            print_document(output, &document, io)?;
         }
     }
     Ok(())

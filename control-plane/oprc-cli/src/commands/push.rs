@@ -1,7 +1,7 @@
 //! All packages and deployments in one push, which takes effect whole or not at all; and what `oprc
 //! diff` asks the server beyond the documents: what would be pruned, and what clusters would do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oprc_client::{Client, Error as Failure};
 use oprc_models::problem::Violation;
@@ -177,10 +177,16 @@ pub(super) fn tell(subject: &str, verdict: &str, remark: &str, io: &mut Io<'_>) 
     io.out.line(&format!("{subject} {verdict}{remark}"));
 }
 
-/// The deployments that are to run, those inside packages that did not change too.
+/// The deployments that are to run, those inside packages that did not change too. What a package
+/// declares that was only published is not deployed.
 fn followed(documents: &[Document], told: &Told) -> Vec<Followed> {
     let mut generations: BTreeMap<&str, u64> = BTreeMap::new();
-    for inline in documents.iter().flat_map(Document::inline) {
+    let published = told.items.iter().filter(|item| item.outcome == "published");
+    let published: BTreeSet<&str> = published.map(|item| item.name.as_str()).collect();
+    let is_current = |document: &&Document| {
+        document.kind() != Kind::Package || !published.contains(document.name())
+    };
+    for inline in documents.iter().filter(is_current).flat_map(Document::inline) {
         generations.insert(inline.key.as_str(), 0);
     }
     let deployments = told.items.iter().filter(|item| item.kind == "Deployment");

@@ -58,6 +58,7 @@ const DEPLOYMENTS: &[Column] = &[
     column("CLUSTERS", clusters_ready),
     column("GENERATION", |item| text(item, "/meta/generation")),
     wide("OBSERVED", |item| text(item, "/status/observed_generation")),
+    wide("VERSION", |item| text(item, "/status/package_version")),
     wide("ON", clusters),
     wide("REASON", |item| condition(item, "Ready", "/reason")),
     wide("LABELS", labels),

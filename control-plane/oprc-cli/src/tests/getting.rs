@@ -78,8 +78,8 @@ async fn prints_tables() {
     );
     check(
         &bench.run("get deploy/shop.cart -o wide").await,
-        "KEY        PACKAGE  CLASS  CONDITION  CLUSTERS  GENERATION  OBSERVED  ON         REASON             LABELS  AGE\n\
-         shop.cart  shop     Cart   DEPLOYING  1/2       3           3         east,west  DependencyMissing  tier=1  12h\n",
+        "KEY        PACKAGE  CLASS  CONDITION  CLUSTERS  GENERATION  OBSERVED  VERSION  ON         REASON             LABELS  AGE\n\
+         shop.cart  shop     Cart   DEPLOYING  1/2       3           3         -        east,west  DependencyMissing  tier=1  12h\n",
     );
     check(
         &bench.run("get cl").await,

@@ -42,6 +42,33 @@ async fn tells_what_was() {
 }
 
 #[tokio::test]
+async fn tells_what_is_published() {
+    let bench = Bench::new().await;
+    let line = |version: &str, current: bool| {
+        json!({
+            "version": version, "current": current, "in_use": true, "created_at": BIRTH,
+            "content_hash": "c0ffee",
+        })
+    };
+    let items = json!({ "items": [line("2.0.0", true), line("1.0.0", false)] });
+    bench.server.put("packages/shop/versions", items);
+    let ran = bench.run("package versions shop").await;
+    let want = "VERSION  CURRENT  IN USE  AGE\n2.0.0    *        *       12h\n1.0.0             *       12h\n";
+    assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, want), "{}", ran.err);
+    assert_eq!(bench.run("package versions shop -o name").await.out, "2.0.0\n1.0.0\n");
+    assert!(bench.run("package versions shop -o wide").await.out.contains("c0ffee"));
+
+    let one = json!({ "name": "shop", "version": "1.0", "published": line("1.0.0", false) });
+    bench.server.answer("GET packages/shop", 200, one);
+    let ran = bench.run("get package shop --version 1.0 -o yaml").await;
+    assert!(ran.code == exit::DONE && ran.out.contains("version: \"1.0\""), "{ran:?}");
+    for words in ["get packages --version 1", "get deployment a --version 1"] {
+        let ran = bench.run(words).await;
+        assert!(ran.code == exit::USAGE && ran.err.contains("want one package"), "{ran:?}");
+    }
+}
+
+#[tokio::test]
 async fn shows_what_changed() {
     let bench = bench().await;
     let ran = bench.run("rollout diff deployment a").await;

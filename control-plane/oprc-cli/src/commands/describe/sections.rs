@@ -107,6 +107,8 @@ fn deployment(item: &Value, now: Timestamp, page: &mut Page<'_, '_>) {
         &[
             ("Key", "/key"),
             ("Package", "/package_name"),
+            ("Pinned to", "/package_version"),
+            ("Version", "/status/package_version"),
             ("Class", "/class_key"),
             ("Condition", "/status/condition"),
         ],
