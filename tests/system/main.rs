@@ -26,4 +26,5 @@ mod pushes;
 mod replicas;
 mod stopping;
 mod store;
+mod versions;
 mod watching;
