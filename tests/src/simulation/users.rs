@@ -416,7 +416,7 @@ impl Asked {
                 let note = format!("rollback to generation {}", was.meta.generation);
                 let by = Provenance { note: Some(&note), ..by };
                 let spec = &was.spec;
-                let push = Push { spec, verb: Verb::Apply, conditions: &conditions, by };
+                let push = Push { spec, verb: Verb::Restore, conditions: &conditions, by };
                 let written = writes.put_deployment(&push).await?;
                 return Ok(Told::RolledBack(Box::new(written), digest(spec)));
             }
@@ -427,7 +427,7 @@ impl Asked {
                 let note = format!("rollback to generation {}", was.meta.generation);
                 let by = Provenance { note: Some(&note), ..by };
                 let spec = &was.spec;
-                let push = Push { spec, verb: Verb::Apply, conditions: &conditions, by };
+                let push = Push { spec, verb: Verb::Restore, conditions: &conditions, by };
                 let written = writes.put_package(&push).await?;
                 return Ok(Told::RolledBack(Box::new(written), digest(spec)));
             }
