@@ -153,7 +153,7 @@ async fn a_dry_run_tells_of_nobody_else() {
     let (dev, root) = (world.by("dev", &[]), world.root());
     let cluster = super::super::world::cluster("east");
     world.store(&"clusters/east".parse().unwrap(), &cluster).await;
-    let uses = with(package("lib"), "dependencies", json!(["shop-a"]));
+    let uses = with(newer("lib"), "dependencies", json!(["shop-a"]));
     root.put("/api/v1/packages/lib", uses).await.is(200);
     for (key, package) in [("on-lib", "lib"), ("on-shop", "shop-a")] {
         let document = with(deployment(key, package), "target_envs", json!(["east"]));
