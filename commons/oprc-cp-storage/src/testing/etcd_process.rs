@@ -8,7 +8,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -200,8 +200,20 @@ impl EtcdProcess {
     }
 
     /// Stops node `index` where it stands (SIGSTOP): connections stay, answers do not come.
+    ///
+    /// On a busy machine a thread may run on for a while: it is waited for.
+    ///
+    /// # Panics
+    ///
+    /// When a thread of it still runs after ten seconds.
     pub fn pause(&self, index: usize) {
         self.signal(index, "STOP");
+        let Some(child) = &self.nodes[index].child else { return };
+        let began = Instant::now();
+        while has_running_threads(child.id()) {
+            assert!(began.elapsed() < Duration::from_secs(10), "etcd does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets node `index` go on (SIGCONT).
@@ -317,4 +329,15 @@ fn free_ports(n_ports: usize) -> Vec<u16> {
     let listeners: Vec<TcpListener> = (0..n_ports).map(listen).collect();
     let port = |listener: &TcpListener| listener.local_addr().expect("it is bound").port();
     listeners.iter().map(port).collect()
+}
+
+/// Whether a thread of the process is not stopped, as far as the system tells.
+fn has_running_threads(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name, in brackets, may hold anything; the state follows it.
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with(['T', 't', 'Z', 'X']));
+        state == Some(false)
+    })
 }

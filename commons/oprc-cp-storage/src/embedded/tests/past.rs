@@ -1,13 +1,17 @@
 //! What a file remembers of the past.
 
-use std::sync::Arc;
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::StreamExt;
 
 use super::temp;
 use crate::{
     Change, KeyValue, Op, Precondition, Revision, SharedStore, Write,
-    embedded::EmbeddedStore,
+    embedded::{EmbeddedStore, OpenError},
     testing::conformance::{put, txn},
 };
 
@@ -24,6 +28,20 @@ async fn past(store: &SharedStore, from: Revision) -> (Vec<Vec<KeyValue>>, Vec<C
         changes.extend(batch.changes);
         if batch.revision == head {
             return (listings, changes);
+        }
+    }
+}
+
+/// Opens the file again. A child that another test is just starting has its lock for a moment, until
+/// it is another program.
+fn reopen(path: &Path) -> SharedStore {
+    let began = Instant::now();
+    loop {
+        match EmbeddedStore::open(path) {
+            Err(OpenError::InUse { .. }) if began.elapsed() < Duration::from_secs(10) => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return Arc::new(opened.unwrap()),
         }
     }
 }
@@ -61,7 +79,7 @@ async fn the_past_survives_restarts() {
         }
         let before = past(&store, from).await;
         drop(store);
-        store = Arc::new(EmbeddedStore::open(&path).unwrap());
+        store = reopen(&path);
         assert_eq!(past(&store, from).await, before);
         let of_the_lease = past(&store, Revision(0)).await.1;
         assert!(of_the_lease.iter().all(|change| !format!("{change:?}").contains("leased")));
