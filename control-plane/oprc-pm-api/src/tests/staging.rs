@@ -292,3 +292,19 @@ async fn a_store_that_takes_less_at_once() {
         assert!(world.meta("deployments/d0039").await.unwrap().is_deleting());
     }
 }
+
+/// A store that was restored from a snapshot of the middle of a push has its key, and not all of its
+/// intents: it is not committed, but begun again.
+#[tokio::test(start_paused = true)]
+async fn a_push_that_was_forgotten_in_part_is_not_committed() {
+    let world = replica(&Arc::new(MemoryStore::default())).await;
+    // The push's key, three batches of intents; then it would be committed.
+    world.store.fault_in.store(4, Ordering::SeqCst);
+    *world.store.fault.lock() = Some(Fault::Forgets("deployments/d0230"));
+    apply(&world, "?bundle=b", &documents(MANY, "one")).await.is(200);
+    assert!(world.store.fault.lock().is_none(), "it has struck");
+    for key in ["d0000", "d0229", "d0231", "d0259"] {
+        let got = world.get(&format!("/api/v1/deployments/{key}")).await.is(200).json();
+        assert_eq!(got["labels"]["tag"], "one");
+    }
+}

@@ -40,6 +40,8 @@ pub(super) enum Fault {
     MaybeDone,
     /// There is no room.
     Full,
+    /// The deployments from this key on are gone, as in a store that was restored.
+    Forgets(&'static str),
 }
 
 /// The store in memory, with faults.
@@ -116,6 +118,15 @@ impl Store for FaultyStore {
             Some(Fault::MaybeDone) => {
                 self.memory.txn(txn).await?;
                 Err(Error::MaybeDone { source: "timeout".into() })
+            }
+            Some(Fault::Forgets(from)) => {
+                let page = self.memory.list("deployments/", Some(from), 10_000, None).await?;
+                for item in page.items {
+                    let precondition = Precondition::At(item.mod_revision);
+                    let write = Write { key: item.key, precondition, op: Op::Delete };
+                    self.memory.txn(Txn { checks: Vec::new(), writes: vec![write] }).await?;
+                }
+                self.memory.txn(txn).await
             }
             None => self.memory.txn(txn).await,
         }

@@ -15,8 +15,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use oprc_cp_storage::{
-    Check, Error as StoreError, LeaseId, MAX_TXN_OPS, Op, Precondition, Revision, Txn, Write,
-    keys::Key, typed,
+    Check, Error as StoreError, LeaseId, Op, Precondition, Revision, Txn, Write, keys::Key, typed,
 };
 use oprc_models::{
     deployment::OClassDeployment,
@@ -85,6 +84,8 @@ struct Staging {
     revision: Revision,
     record: PushRecord,
     renewed: Instant,
+    /// That a document of the last batch has its intent. So have all others: they came before.
+    last: Option<Check>,
 }
 
 impl Writes {
@@ -131,7 +132,7 @@ impl Writes {
         // Where it is not known whether it landed, the lease ends it.
         let revision = self.store.txn(txn).await.map_err(undone)?;
         tracing::info!(push = %id, documents = record.n_documents, "staging a push");
-        Ok(Staging { id, key, lease, revision, record, renewed: Instant::now() })
+        Ok(Staging { id, key, lease, revision, record, renewed: Instant::now(), last: None })
     }
 
     /// Gives every document its intent.
@@ -226,41 +227,51 @@ impl Writes {
         let first = txn.writes.first().map(|write| write.key.clone()).unwrap_or_default();
         let mut n_tries = 0;
         let mut may_be_done = false;
-        loop {
-            let Err(error) = self.store.txn(txn.clone()).await else { return Ok(()) };
+        let landed_at = loop {
+            let error = match self.store.txn(txn.clone()).await {
+                Ok(at) => break at,
+                Err(error) => error,
+            };
             n_tries += 1;
-            let is_unknown = matches!(error, StoreError::MaybeDone { .. });
-            may_be_done |= is_unknown;
-            if may_be_done && self.has_intent(&first, &staging.id).await.map_err(undone)? {
-                return Ok(());
+            may_be_done |= matches!(error, StoreError::MaybeDone { .. });
+            if may_be_done
+                && let Some(at) = self.intent_at(&first, &staging.id).await.map_err(undone)?
+            {
+                break at;
             }
             match error {
                 StoreError::Conflict { .. } => return Err(Unlanded::Conflict),
                 StoreError::MaybeDone { .. } if n_tries < MAX_TRIES => {}
                 other => return Err(undone(other)),
             }
-        }
+        };
+        staging.last = Some(Check { key: first, precondition: Precondition::At(landed_at) });
+        Ok(())
     }
 
-    async fn has_intent(&self, key: &str, push: &PushId) -> Result<bool, StoreError> {
-        let Some(stored) = self.store.get(key).await? else { return Ok(false) };
+    /// The revision at which the document `key` was given an intent of `push`, if it has one.
+    async fn intent_at(&self, key: &str, push: &PushId) -> Result<Option<Revision>, StoreError> {
+        let Some(stored) = self.store.get(key).await? else { return Ok(None) };
         let read = serde_json::from_slice::<Envelope<serde::de::IgnoredAny>>(&stored.value);
-        Ok(read.is_ok_and(|read| read.intent.is_some_and(|intent| intent.push == *push)))
+        let intent = read.ok().and_then(|read| read.intent);
+        Ok(intent.filter(|intent| intent.push == *push).map(|_| stored.mod_revision))
     }
 
-    /// Makes all of it true at once; answers the revision of that moment.
+    /// Makes all of it true at once; answers the revision of that moment. It checks that the last
+    /// intents are there: a store that was restored from a snapshot of the middle of the push has
+    /// its key, and not all of them.
     async fn commit(&self, staging: &Staging, plan: &Plan<'_>) -> Result<Revision, Unlanded> {
         let record = PushRecord { progress: Progress::Committed, ..staging.record.clone() };
         let key = Key::Push(staging.id.clone());
         let value = typed::encode(&key, &record).map_err(|error| Error::from(error.source))?;
         let precondition = Precondition::At(staging.revision);
         let mut txn = Txn {
-            checks: Vec::new(),
+            checks: staging.last.iter().cloned().collect(),
             writes: vec![Write { key: staging.key.clone(), precondition, op: Op::Put(value) }],
         };
         txn.writes.extend(plan.bundle_write()?);
         plan.publish(&mut txn)?;
-        draft::fits(&txn, MAX_TXN_OPS)?;
+        draft::fits(&txn, self.max_txn_ops)?;
         fill_with_checks(&mut txn, plan, self.max_txn_ops);
         let mut n_tries = 0;
         let mut may_be_done = false;
