@@ -38,7 +38,8 @@ async fn measure(place: &Place, name: &str) {
     pm.until_idle().await;
     let measure =
         format!("apply of {DOCUMENTS} documents, {name}, against {CLIENTS} clients one by one");
-    table::ratio(&measure, together, singly, 1.0);
+    let ratio = together / singly;
+    table::row(&measure, &format!("{ratio:.2} ({together:.0}/s against {singly:.0}/s)"), "");
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     table::row("— size of the push", &format!("{:.1} MiB", mib(bundle.len() as u64)), "");
     let figure = format!("{micros:.0} µs");

@@ -131,7 +131,10 @@ impl Program {
         let text = String::from_utf8_lossy(body);
         let lines = text.lines().filter(|line| line.starts_with(metric));
         let lines = lines.filter(|line| labels.iter().all(|label| line.contains(label)));
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        // Of none it is zero, and not the minus zero that `sum` begins with.
+        lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+            .fold(0.0, |sum, it: f64| sum + it)
     }
 
     /// Waits until the answer to a GET of `path` satisfies `is_so`.

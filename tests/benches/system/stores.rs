@@ -63,9 +63,9 @@ impl Place {
             ("OPRC_PM_STORAGE_TYPE".to_owned(), self.kind.name().to_owned()),
             ("OPRC_PM_DATA_DIR".to_owned(), self.folder.path().display().to_string()),
         ];
-        // One address asks for everything here.
-        for kind in ["READS", "WRITES"] {
-            let name = format!("OPRC_PM_RATE_LIMIT_ADDRESS_{kind}_PER_SEC");
+        // One address, and one subject, asks for everything here.
+        for whose in ["ADDRESS_READS", "ADDRESS_WRITES", "SUBJECT_READS", "SUBJECT_WRITES"] {
+            let name = format!("OPRC_PM_RATE_LIMIT_{whose}_PER_SEC");
             variables.push((name, "0".to_owned()));
         }
         if let Some(etcd) = &self.etcd {

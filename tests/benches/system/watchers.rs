@@ -39,10 +39,9 @@ async fn measure(place: &Place, kind: Kind) {
     let (cpu, memory) = (pm.cpu(), pm.resident_bytes());
     let (said, mut heard) = mpsc::channel(WATCHERS);
     let mut watchers = JoinSet::new();
+    // One after the other: the server turns away what comes all at once.
     for _ in 0..WATCHERS {
         watchers.spawn(watch(pm.addr, said.clone()));
-    }
-    for _ in 0..WATCHERS {
         heard.recv().await.unwrap();
     }
     let idle = pm.resident_bytes();

@@ -206,6 +206,7 @@ impl EtcdProcess {
     /// # Panics
     ///
     /// When a thread of it still runs after ten seconds.
+    #[expect(clippy::disallowed_methods, reason = "real time passes, and the wait is for a moment")]
     pub fn pause(&self, index: usize) {
         self.signal(index, "STOP");
         let Some(child) = &self.nodes[index].child else { return };

@@ -1,12 +1,9 @@
 //! What a file remembers of the past.
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use futures::StreamExt;
+use tokio::time::{Instant, sleep};
 
 use super::temp;
 use crate::{
@@ -34,12 +31,12 @@ async fn past(store: &SharedStore, from: Revision) -> (Vec<Vec<KeyValue>>, Vec<C
 
 /// Opens the file again. A child that another test is just starting has its lock for a moment, until
 /// it is another program.
-fn reopen(path: &Path) -> SharedStore {
+async fn reopen(path: &Path) -> SharedStore {
     let began = Instant::now();
     loop {
         match EmbeddedStore::open(path) {
             Err(OpenError::InUse { .. }) if began.elapsed() < Duration::from_secs(10) => {
-                std::thread::sleep(Duration::from_millis(5));
+                sleep(Duration::from_millis(5)).await;
             }
             opened => return Arc::new(opened.unwrap()),
         }
@@ -79,7 +76,7 @@ async fn the_past_survives_restarts() {
         }
         let before = past(&store, from).await;
         drop(store);
-        store = reopen(&path);
+        store = reopen(&path).await;
         assert_eq!(past(&store, from).await, before);
         let of_the_lease = past(&store, Revision(0)).await.1;
         assert!(of_the_lease.iter().all(|change| !format!("{change:?}").contains("leased")));
