@@ -6,6 +6,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
 };
 
 use bytes::Bytes;
@@ -169,29 +170,42 @@ impl State {
     }
 
     /// The keys of published versions after `after` and up to `until`, and the revisions of their
-    /// last writes. In the order of keys, `a-b/` is before `a/`: so the names are all looked at.
+    /// last writes.
+    ///
+    /// In the order of keys `a-b/` is before `a/`, in that of names it is not. So what may lie
+    /// between is, besides the names between, those that the first begins with, and those that begin
+    /// with the last.
     pub(super) fn published_within(
         &self,
         after: Option<&str>,
         until: Option<&str>,
     ) -> BTreeMap<String, Revision> {
-        let mut found = BTreeMap::new();
-        for (name, versions) in &self.package_versions {
-            let prefix = format!("package-versions/{name}/");
-            let is_before =
-                after.is_some_and(|after| after > prefix.as_str() && !after.starts_with(&prefix));
-            if is_before || until.is_some_and(|until| until < prefix.as_str()) {
-                continue;
-            }
-            for (version, entry) in versions {
-                let key = Key::PackageVersion(name.clone(), version.clone()).to_string();
-                let is_within = after.is_none_or(|after| key.as_str() > after)
-                    && until.is_none_or(|until| key.as_str() <= until);
-                if is_within {
-                    found.insert(key, entry.revision);
-                }
-            }
-        }
-        found
+        let name_of = |key: &'_ str| {
+            let rest = key.strip_prefix("package-versions/").unwrap_or_default();
+            rest.split_once('/').map_or(rest, |(name, _)| name).to_owned()
+        };
+        let first = after.map(name_of).unwrap_or_default();
+        let last = until.map(name_of);
+        let cuts = first.char_indices().filter(|(_, it)| matches!(it, '-' | '.'));
+        let beginnings = cuts.filter_map(|(at, _)| first.get(..at));
+        let shorter = beginnings.filter_map(|name| self.package_versions.get_key_value(name));
+        let from = (Bound::Included(first.as_str()), Bound::Unbounded);
+        let between = self.package_versions.range::<str, _>(from).take_while(|(name, _)| {
+            let name = name.as_str();
+            last.as_deref().is_none_or(|last| name <= last || name.starts_with(last))
+        });
+        let keys = shorter.chain(between).flat_map(|(name, versions)| {
+            versions.iter().map(|(version, entry)| {
+                let key = Key::PackageVersion(name.clone(), version.clone());
+                (key.to_string(), entry.revision)
+            })
+        });
+        let is_within = |key: &str| {
+            after.is_none_or(|after| key > after) && until.is_none_or(|until| key <= until)
+        };
+        keys.filter(|(key, _)| is_within(key)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
