@@ -20,6 +20,7 @@ const REGRESSIONS: &[(u64, usize, &str)] = &[
     (14536, 43, "a unit came back between the plan and the write of its deployment's removal"),
     (90, 51, "a push was tidied up without an intent that a watch had lost"),
     (107, 51, "and so one document of an acknowledged push was lost"),
+    (101767, 51, "a prune left what a watch had lost, which the checker may not ask of it"),
     (61184, 50, "a creation came late, of a generation that a restored store had forgotten"),
 ];
 

@@ -140,11 +140,13 @@ impl Documents {
         revisions.find(|revision| changed.iter().all(|it| became(it, **revision))).copied()
     }
 
-    /// What is wrong with what a user was told of a push.
+    /// What is wrong with what a user was told of a push; `is_blind` where a watch has lost a change
+    /// without a sign, and so what a bundle has may not be known.
     pub(crate) fn acknowledged_push(
         &self,
         push: &Bundled,
         written: &BundleWritten,
+        is_blind: bool,
     ) -> Option<String> {
         let is_change =
             |outcome| matches!(outcome, Outcome::Created | Outcome::Replaced | Outcome::Deleting);
@@ -184,7 +186,7 @@ impl Documents {
             });
             of_bundle && !pushed.contains(*key)
         });
-        if let Some(left) = left {
+        if let Some(left) = left.filter(|_| !is_blind) {
             return Some(format!("{left} is left of bundle {bundle} at {moment}, and was pruned"));
         }
         let pruned = changed.iter().filter(|it| it.outcome == Outcome::Deleting);

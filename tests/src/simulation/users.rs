@@ -304,7 +304,8 @@ impl World {
                     self.strike("bundle pruned");
                 }
                 self.checker.n_acknowledged += 1;
-                if let Some(wrong) = self.checker.documents.acknowledged_push(push, written) {
+                let (documents, is_blind) = (&self.checker.documents, self.checker.is_blind);
+                if let Some(wrong) = documents.acknowledged_push(push, written, is_blind) {
                     self.violated(wrong);
                 }
             }
