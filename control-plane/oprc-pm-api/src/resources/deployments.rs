@@ -9,23 +9,25 @@ use oprc_models::{
     document,
     meta::Stored,
     names::{ClusterName, DeploymentKey, Key as ClassKey, PackageName},
-    problem::Violation,
     record::RunCondition,
     status::DeploymentStatus,
 };
 
-use super::{Labels, Row, following, holds, missing, visible, watch};
+use super::{
+    Labels, Row, following, holds, missing,
+    pushed::{Pushed, check_name},
+    visible, watch,
+};
 use crate::{
     answer,
     auth::Grants,
-    body,
     call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
     error::ApiError,
     etag,
     list::{self, Chunk},
     params::Params,
     splice::Object,
-    writes::{Push, Removal, Verb},
+    writes::{Removal, Verb},
 };
 
 /// A deployment as it is answered.
@@ -46,23 +48,12 @@ pub(crate) async fn replace(
 }
 
 async fn push(app: &App, call: Call, path_key: Option<DeploymentKey>, verb: Verb) -> Answer {
-    let mut params = call.params()?;
-    let is_strict = params.flag("strict")?;
-    params.finish()?;
-    let conditions = etag::conditions(&call.headers)?;
-    let by = call.by.clone();
-    let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
-    let parsed = body::accept(document::deployment(&bytes, format), is_strict)?;
-    let spec = parsed.value;
-    by.intends(&Key::Deployment(spec.key.clone()));
-    if let Some(path_key) = path_key.filter(|path_key| *path_key != spec.key) {
-        let message = format!("want {path_key}, as the path says, not {}", spec.key);
-        let errors = vec![Violation::new("/key", message.clone())];
-        return Err(ApiError::bad_request("name_mismatch", message).with_errors(errors));
-    }
-    let push = Push { spec: &spec, verb, conditions: &conditions, by: by.provenance() };
-    let written = app.writes.put_deployment(&push).await?;
-    answer::written(&written, parsed.warnings, &format!("/api/v1/deployments/{}", spec.key))
+    let pushed = Pushed::read(app, call, document::deployment).await?;
+    let spec = &pushed.document;
+    pushed.by.intends(&Key::Deployment(spec.key.clone()));
+    check_name(path_key.as_ref(), &spec.key, "/key")?;
+    let written = app.writes.put_deployment(&pushed.push(spec, verb)).await?;
+    answer::written(&written, pushed.warnings, &format!("/api/v1/deployments/{}", spec.key))
 }
 
 /// `DELETE /deployments/{key}`: everywhere, or with `cluster` from that one alone. With `force`,

@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(crate) mod packages;
 pub(crate) mod parts;
 pub(crate) mod probes;
+mod pushed;
 pub(crate) mod records;
 pub(crate) mod revisions;
 pub(crate) mod role_bindings;

@@ -16,15 +16,19 @@ use oprc_models::{
     status::PackageStatus,
 };
 
-use super::{Labels, Row, holds, missing, versions, visible, watch, words};
+use super::{
+    Labels, Row, holds, missing,
+    pushed::{Pushed, check_name},
+    versions, visible, watch, words,
+};
 use crate::{
-    answer, body,
+    answer,
     call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
     error::ApiError,
     etag, list,
     params::Params,
     splice::Object,
-    writes::{Conditions, Dependants, Provenance, Push, Removal, Verb},
+    writes::{Conditions, Dependants, Removal, Verb},
 };
 
 /// A package as it is answered.
@@ -45,51 +49,32 @@ pub(crate) async fn replace(
 }
 
 async fn push(app: &App, call: Call, path_name: Option<PackageName>, verb: Verb) -> Answer {
-    let mut params = call.params()?;
-    let is_strict = params.flag("strict")?;
-    params.finish()?;
-    let conditions = etag::conditions(&call.headers)?;
-    let by = call.by.clone();
-    let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
-    let parsed = body::accept(document::package(&bytes, format), is_strict)?;
-    let spec = match parsed.value {
+    let pushed = Pushed::read(app, call, document::package).await?;
+    let spec = match &pushed.document {
         PackageDocument::Package(spec) => spec,
         PackageDocument::Deployments(list) => {
-            for deployment in &list {
-                by.intends(&Key::Deployment(deployment.key.clone()));
-            }
-            let push = ListPush { list: &list, verb, conditions: &conditions, by: by.provenance() };
-            return push_list(app, &push, path_name.as_ref(), &parsed.warnings).await;
+            return push_list(app, &pushed, list, path_name.as_ref(), verb).await;
         }
     };
-    by.intends(&Key::Package(spec.name.clone()));
-    if let Some(path_name) = path_name.filter(|path_name| *path_name != spec.name) {
-        let message = format!("want {path_name}, as the path says, not {}", spec.name);
-        let errors = vec![Violation::new("/name", message.clone())];
-        return Err(ApiError::bad_request("name_mismatch", message).with_errors(errors));
-    }
-    let push = Push { spec: &spec, verb, conditions: &conditions, by: by.provenance() };
-    let written = app.writes.put_package(&push).await?;
-    answer::written(&written, parsed.warnings, &format!("/api/v1/packages/{}", spec.name))
+    pushed.by.intends(&Key::Package(spec.name.clone()));
+    check_name(path_name.as_ref(), &spec.name, "/name")?;
+    let written = app.writes.put_package(&pushed.push(spec, verb)).await?;
+    answer::written(&written, pushed.warnings, &format!("/api/v1/packages/{}", spec.name))
 }
 
-/// A list of deployments that came in the place of a package.
-struct ListPush<'a> {
-    list: &'a [OClassDeployment],
-    verb: Verb,
-    conditions: &'a Conditions,
-    by: Provenance<'a>,
-}
-
-/// Takes a list of deployments as if each had been pushed by itself, all of them or none.
+/// Takes `list`, which came in the place of a package, as if each deployment in it had been pushed by
+/// itself, all of them or none.
 async fn push_list(
     app: &App,
-    push: &ListPush<'_>,
+    pushed: &Pushed<PackageDocument>,
+    list: &[OClassDeployment],
     path_name: Option<&PackageName>,
-    warnings: &[Violation],
+    verb: Verb,
 ) -> Answer {
-    let &ListPush { list, verb, conditions, by } = push;
-    if *conditions != Conditions::default() {
+    for deployment in list {
+        pushed.by.intends(&Key::Deployment(deployment.key.clone()));
+    }
+    if pushed.conditions != Conditions::default() {
         let detail = "this is a list of deployments: conditions go with one document";
         return Err(ApiError::bad_request("invalid_header", detail));
     }
@@ -103,9 +88,9 @@ async fn push_list(
         let detail = "a list of deployments of other packages than the path says";
         return Err(ApiError::bad_request("name_mismatch", detail).with_errors(foreign));
     }
-    let pushes = list.iter().map(|spec| Push { spec, verb, conditions, by });
+    let pushes = list.iter().map(|spec| pushed.push(spec, verb));
     let written = app.writes.put_deployments(&pushes.collect::<Vec<_>>()).await?;
-    answer::all_written(&written, warnings)
+    answer::all_written(&written, &pushed.warnings)
 }
 
 /// `DELETE /packages/{name}`.

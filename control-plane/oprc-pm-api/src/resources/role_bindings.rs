@@ -3,18 +3,18 @@
 use axum::extract::{Path, State as Shared};
 use oprc_controller_runtime::cache::{Entry, State};
 use oprc_cp_storage::keys::Key;
-use oprc_models::{
-    document, meta::Stored, names::BindingName, problem::Violation, role::RoleBinding,
-};
+use oprc_models::{document, meta::Stored, names::BindingName, role::RoleBinding};
 
-use super::{Row, following, holds, missing};
+use super::{
+    Row, following, holds, missing,
+    pushed::{Pushed, check_name},
+};
 use crate::{
-    answer, body,
+    answer,
     call::{Answer, App, Call, SharedApp, consistency, name, tagged},
-    error::ApiError,
     etag, list,
     splice::Object,
-    writes::{Push, Removal, Verb},
+    writes::{Removal, Verb},
 };
 
 /// A role binding as it is answered. It has no status: nothing is made of it.
@@ -35,23 +35,12 @@ pub(crate) async fn replace(
 }
 
 async fn push(app: &App, call: Call, path_name: Option<BindingName>, verb: Verb) -> Answer {
-    let mut params = call.params()?;
-    let is_strict = params.flag("strict")?;
-    params.finish()?;
-    let conditions = etag::conditions(&call.headers)?;
-    let by = call.by.clone();
-    let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
-    let parsed = body::accept(document::role_binding(&bytes, format), is_strict)?;
-    let spec = parsed.value;
-    by.intends(&Key::RoleBinding(spec.name.clone()));
-    if let Some(path_name) = path_name.filter(|path_name| *path_name != spec.name) {
-        let message = format!("want {path_name}, as the path says, not {}", spec.name);
-        let errors = vec![Violation::new("/name", message.clone())];
-        return Err(ApiError::bad_request("name_mismatch", message).with_errors(errors));
-    }
-    let push = Push { spec: &spec, verb, conditions: &conditions, by: by.provenance() };
-    let written = app.writes.put_role_binding(&push).await?;
-    answer::written(&written, parsed.warnings, &format!("/api/v1/role-bindings/{}", spec.name))
+    let pushed = Pushed::read(app, call, document::role_binding).await?;
+    let spec = &pushed.document;
+    pushed.by.intends(&Key::RoleBinding(spec.name.clone()));
+    check_name(path_name.as_ref(), &spec.name, "/name")?;
+    let written = app.writes.put_role_binding(&pushed.push(spec, verb)).await?;
+    answer::written(&written, pushed.warnings, &format!("/api/v1/role-bindings/{}", spec.name))
 }
 
 /// `DELETE /role-bindings/{name}`.

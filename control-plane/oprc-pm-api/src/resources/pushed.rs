@@ -1,0 +1,62 @@
+//! A document that is pushed by itself, as far as all kinds go the same way. Never writes.
+
+use std::fmt::Display;
+
+use oprc_models::{
+    document::{Format, Parsed},
+    problem::Violation,
+};
+
+use crate::{
+    body,
+    call::{App, By, Call},
+    error::ApiError,
+    etag,
+    writes::{Conditions, Push, Verb},
+};
+
+/// What came with a document, and what it was read as.
+pub(super) struct Pushed<T> {
+    pub(super) document: T,
+    pub(super) warnings: Vec<Violation>,
+    pub(super) conditions: Conditions,
+    pub(super) by: By,
+}
+
+impl<T> Pushed<T> {
+    /// Takes the query's `strict`, the conditions and the body.
+    pub(super) async fn read(
+        app: &App,
+        call: Call,
+        parse: impl FnOnce(&[u8], Format) -> Result<Parsed<T>, Vec<Violation>>,
+    ) -> Result<Self, ApiError> {
+        let mut params = call.params()?;
+        let is_strict = params.flag("strict")?;
+        params.finish()?;
+        let conditions = etag::conditions(&call.headers)?;
+        let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
+        let Parsed { value, warnings } = body::accept(parse(&bytes, format), is_strict)?;
+        Ok(Self { document: value, warnings, conditions, by: call.by })
+    }
+
+    /// The write that is asked for, of `spec`.
+    pub(super) fn push<'a, S>(&'a self, spec: &'a S, verb: Verb) -> Push<'a, S> {
+        Push { spec, verb, conditions: &self.conditions, by: self.by.provenance() }
+    }
+}
+
+/// A document whose `name`, which stands at `pointer`, is the one in the path, if the path has one.
+pub(super) fn check_name<N: Display + PartialEq>(
+    in_path: Option<&N>,
+    name: &N,
+    pointer: &str,
+) -> Result<(), ApiError> {
+    match in_path {
+        Some(wanted) if wanted != name => {
+            let message = format!("want {wanted}, as the path says, not {name}");
+            let errors = vec![Violation::new(pointer, message.clone())];
+            Err(ApiError::bad_request("name_mismatch", message).with_errors(errors))
+        }
+        _ => Ok(()),
+    }
+}
