@@ -67,6 +67,27 @@ pub struct Source {
 }
 
 impl Meta {
+    /// Of a document that was written at `now` for the first time, by nobody in particular.
+    #[must_use]
+    pub fn new(uid: String, generation: Generation, now: Timestamp) -> Self {
+        Self {
+            uid,
+            generation,
+            created_at: now,
+            updated_at: now,
+            deletion_requested_at: None,
+            owner: None,
+            bundle: None,
+            correlation_id: None,
+            written_by: None,
+            source: None,
+            revision_note: None,
+            version_created_at: None,
+            paused_at: None,
+            restart: None,
+        }
+    }
+
     /// Whether its deletion was asked for.
     #[must_use]
     pub fn is_deleting(&self) -> bool {

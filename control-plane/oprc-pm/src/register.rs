@@ -45,25 +45,7 @@ async fn register(
     let key = Key::Cluster(spec.name.clone());
     let before = store.get(&key.to_string()).await?;
     let (meta, precondition) = match &before {
-        None => (
-            Meta {
-                uid,
-                generation: 1,
-                created_at: now,
-                updated_at: now,
-                deletion_requested_at: None,
-                owner: None,
-                bundle: None,
-                correlation_id: None,
-                written_by: None,
-                source: None,
-                revision_note: None,
-                paused_at: None,
-                version_created_at: None,
-                restart: None,
-            },
-            Precondition::Absent,
-        ),
+        None => (Meta::new(uid, 1, now), Precondition::Absent),
         Some(stored) => {
             let before: Stored<ClusterSpec> = typed::decode(stored)?;
             if before.spec == *spec {

@@ -38,22 +38,7 @@ pub(crate) fn at(secs: i64) -> Timestamp {
 }
 
 pub(crate) fn stored<T>(uid: &str, generation: u64, spec: T) -> Stored<T> {
-    let meta = Meta {
-        uid: uid.to_owned(),
-        generation,
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: Timestamp::UNIX_EPOCH,
-        deletion_requested_at: None,
-        owner: None,
-        bundle: None,
-        correlation_id: None,
-        written_by: None,
-        source: None,
-        revision_note: None,
-        paused_at: None,
-        version_created_at: None,
-        restart: None,
-    };
+    let meta = Meta::new(uid.to_owned(), generation, Timestamp::UNIX_EPOCH);
     Stored { meta, spec }
 }
 

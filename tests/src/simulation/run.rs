@@ -201,22 +201,7 @@ impl<'a> Driver<'a> {
                 let key = Key::Cluster(name.clone());
                 let endpoints = vec![format!("http://{name}")];
                 let spec = ClusterSpec { name: name.clone(), endpoints };
-                let meta = Meta {
-                    uid: world.new_uid(),
-                    generation: 1,
-                    created_at: wall(0),
-                    updated_at: wall(0),
-                    deletion_requested_at: None,
-                    owner: None,
-                    bundle: None,
-                    correlation_id: None,
-                    written_by: None,
-                    source: None,
-                    revision_note: None,
-                    paused_at: None,
-                    version_created_at: None,
-                    restart: None,
-                };
+                let meta = Meta::new(world.new_uid(), 1, wall(0));
                 let value = serde_json::to_vec(&Stored { meta, spec }).unwrap_or_default();
                 let op = Op::Put(value.into());
                 let precondition = Precondition::Absent;

@@ -363,22 +363,7 @@ impl<T> Step<T> {
 }
 
 fn first_meta(owner: Option<PackageName>, stamp: &Stamp<'_>) -> Meta {
-    Meta {
-        uid: (stamp.new_uid)(),
-        generation: 1,
-        created_at: stamp.now,
-        updated_at: stamp.now,
-        deletion_requested_at: None,
-        owner,
-        bundle: None,
-        correlation_id: None,
-        written_by: None,
-        source: None,
-        revision_note: None,
-        paused_at: None,
-        version_created_at: None,
-        restart: None,
-    }
+    Meta { owner, ..Meta::new((stamp.new_uid)(), 1, stamp.now) }
 }
 
 /// `meta` after an accepted change of its spec.

@@ -152,21 +152,6 @@ fn owned(at: &str, message: String) -> Error {
 }
 
 fn unstored(spec: OPackage) -> Entry<Stored<OPackage>> {
-    let meta = Meta {
-        uid: String::new(),
-        generation: 0,
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: Timestamp::UNIX_EPOCH,
-        deletion_requested_at: None,
-        owner: None,
-        bundle: None,
-        correlation_id: None,
-        written_by: None,
-        source: None,
-        revision_note: None,
-        paused_at: None,
-        version_created_at: None,
-        restart: None,
-    };
+    let meta = Meta::new(String::new(), 0, Timestamp::UNIX_EPOCH);
     Entry { value: Arc::new(Stored { meta, spec }), revision: Revision::default() }
 }
