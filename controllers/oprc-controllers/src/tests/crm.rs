@@ -37,6 +37,8 @@ pub(crate) struct Inner {
     pub(crate) generations: BTreeMap<UnitId, u64>,
     pub(crate) faults: VecDeque<Fault>,
     pub(crate) is_dead: bool,
+    /// How long a call for a unit takes before it is carried out.
+    pub(crate) latency: Duration,
     /// The client panics at its next health check.
     pub(crate) is_poisonous: bool,
     /// The client panics whenever it is to apply a unit of this deployment.
@@ -106,11 +108,14 @@ impl SimulatedCrm {
     }
 
     async fn fault(&self) -> Result<bool, CallError> {
-        let fault = {
+        let (fault, latency) = {
             let mut inner = self.inner.lock();
             inner.n_calls += 1;
-            inner.faults.pop_front()
+            (inner.faults.pop_front(), inner.latency)
         };
+        if !latency.is_zero() {
+            sleep(latency).await;
+        }
         match fault {
             None => Ok(false),
             Some(Fault::AnswerLost) => Ok(true),

@@ -11,6 +11,7 @@ mod pause;
 mod poison;
 mod pushes;
 mod ring;
+mod storm;
 mod terms;
 mod vanished;
 
@@ -244,21 +245,6 @@ impl Drop for World {
 }
 
 fn stored<T>(generation: u64, spec: T) -> Stored<T> {
-    let meta = Meta {
-        uid: "u1".to_owned(),
-        generation,
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: Timestamp::UNIX_EPOCH,
-        deletion_requested_at: None,
-        owner: None,
-        bundle: None,
-        correlation_id: None,
-        written_by: None,
-        source: None,
-        revision_note: None,
-        paused_at: None,
-        version_created_at: None,
-        restart: None,
-    };
+    let meta = Meta::new("u1".to_owned(), generation, Timestamp::UNIX_EPOCH);
     Stored { meta, spec }
 }
