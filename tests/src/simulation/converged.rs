@@ -140,7 +140,12 @@ impl World {
                 .records
                 .iter()
                 .filter(|(key, _)| of_cluster(key))
-                .map(|(_, record)| &record.id)
+                .map(|(_, record)| record)
+                // That a generation was refused of what is paused is kept until it is sent again.
+                .filter(|it| {
+                    it.record.is_some() || units.get(&it.id).is_none_or(|unit| !unit.paused)
+                })
+                .map(|record| &record.id)
                 .collect();
             let held: BTreeSet<&UnitId> = crm.held.records.keys().collect();
             if recorded != held {

@@ -47,6 +47,8 @@ type History = BTreeMap<String, BTreeMap<u64, Option<Shown>>>;
 #[derive(Debug, Default)]
 pub(crate) struct Documents {
     history: History,
+    /// The documents that were damaged, and the revisions at which they were.
+    damaged: BTreeSet<(String, u64)>,
     /// Of lives of the store that it was taken back from.
     undone: Vec<History>,
     /// Caches that are not this far may show what was undone.
@@ -114,6 +116,7 @@ impl Documents {
         for of in self.history.values_mut() {
             of.split_off(&(revision + 1));
         }
+        self.damaged.retain(|(_, since)| *since <= revision);
     }
 
     /// Revisions have been raised to `revision`: no cache that shows what was undone is that far.
@@ -126,18 +129,30 @@ impl Documents {
         self.undone.len()
     }
 
-    /// The one revision at which all of `changed` became what they are said to be.
+    /// Whether `key` could not be read at `revision`.
+    fn is_damaged(&self, key: &str, revision: u64) -> bool {
+        let last = self.history.get(key).and_then(|of| of.range(..=revision).next_back());
+        last.is_some_and(|(since, _)| self.damaged.contains(&(key.to_owned(), *since)))
+    }
+
+    /// The one revision at which all of `changed` became what they are said to be, but for those that
+    /// were damaged by then.
     fn moment(&self, changed: &[&Applied]) -> Option<u64> {
-        let became = |it: &Applied, revision: u64| {
+        let became = |it: &&Applied, revision: u64| {
             let shown = self.history.get(&it.key.to_string()).and_then(|of| of.get(&revision));
             shown.and_then(Option::as_ref).is_some_and(|shown| {
                 shown.meta.generation == it.generation
                     && shown.meta.is_deleting() == (it.outcome == Outcome::Deleting)
             })
         };
-        let first = self.history.get(&changed.first()?.key.to_string())?;
-        let mut revisions = first.keys().rev();
-        revisions.find(|revision| changed.iter().all(|it| became(it, **revision))).copied()
+        let histories = changed.iter().filter_map(|it| self.history.get(&it.key.to_string()));
+        let revisions: BTreeSet<u64> = histories.flat_map(BTreeMap::keys).copied().collect();
+        revisions.into_iter().rev().find(|revision| {
+            changed.iter().any(|it| became(it, *revision))
+                && changed.iter().all(|it| {
+                    became(it, *revision) || self.is_damaged(&it.key.to_string(), *revision)
+                })
+        })
     }
 
     /// What is wrong with what a user was told of a push; `is_blind` where a watch has lost a change
@@ -174,7 +189,8 @@ impl Documents {
                 }
             };
             let is_written = changed.iter().any(|it| it.key.to_string() == key);
-            if is_written && self.at(&key, moment).is_none_or(|shown| shown.spec != spec) {
+            let is_told = is_written && !self.is_damaged(&key, moment);
+            if is_told && self.at(&key, moment).is_none_or(|shown| shown.spec != spec) {
                 return Some(format!("{key} at {moment} is not what was pushed"));
             }
             pushed.insert(key);
@@ -263,10 +279,15 @@ impl World {
         let mut changed = Vec::new();
         for key in keys {
             let after = self.shown(&key);
+            let stored = self.store.mvcc.get(&key);
+            let is_damaged = stored.is_some() && envelope(stored).is_none();
             let documents = &mut self.checker.documents;
             let of = documents.history.entry(key.clone()).or_default();
             let before = of.values().next_back().cloned().flatten();
             of.insert(commit.revision.0, after.clone());
+            if is_damaged {
+                documents.damaged.insert((key.clone(), commit.revision.0));
+            }
             if let Ok(key) = key.parse() {
                 changed.push((key, before, after));
             }
