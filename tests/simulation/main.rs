@@ -20,6 +20,13 @@ const REGRESSIONS: &[(u64, usize, &str)] = &[
     (14536, 43, "a unit came back between the plan and the write of its deployment's removal"),
     (90, 51, "a push was tidied up without an intent that a watch had lost"),
     (107, 51, "and so one document of an acknowledged push was lost"),
+    (213011, 51, "a revision that a watch had lost the removal of was in the way for ever"),
+    (
+        205619,
+        51,
+        "what was refused of a paused unit is kept, which the checker took for a left-over",
+    ),
+    (210200, 51, "a document was damaged in the middle of its push, which the checker did not see"),
     (101767, 51, "a prune left what a watch had lost, which the checker may not ask of it"),
     (61184, 50, "a creation came late, of a generation that a restored store had forgotten"),
 ];

@@ -87,8 +87,16 @@ impl Context {
     pub(crate) async fn commit_on(&self, basis: &[Check], writes: Vec<Write>) -> Result<(), Error> {
         let mut checks = vec![self.term.fence()];
         checks.extend_from_slice(basis);
-        let revision = self.store.txn(Txn { checks, writes }).await?;
+        let landed = self.store.txn(Txn { checks, writes }).await;
+        let revision = landed.inspect_err(|error| self.doubt(error))?;
         Ok(self.cache.wait_for(revision, PATIENCE).await?)
+    }
+
+    /// What a conflict was about may be shown wrong.
+    pub(crate) fn doubt(&self, error: &oprc_cp_storage::Error) {
+        if let oprc_cp_storage::Error::Conflict { keys } = error {
+            self.cache.doubt(keys);
+        }
     }
 }
 

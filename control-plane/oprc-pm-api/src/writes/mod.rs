@@ -375,9 +375,18 @@ impl Writes {
     /// Carries out `txn`, and before it those that are to land first.
     async fn land(&self, early: Vec<Txn>, txn: Txn) -> Result<Revision, StoreError> {
         for txn in early {
-            self.store.txn(txn).await?;
+            self.txn(txn).await?;
         }
-        self.store.txn(txn).await
+        self.txn(txn).await
+    }
+
+    /// Carries out `txn`. What a conflict was about may be shown wrong here.
+    async fn txn(&self, txn: Txn) -> Result<Revision, StoreError> {
+        self.store.txn(txn).await.inspect_err(|error| {
+            if let StoreError::Conflict { keys } = error {
+                self.cache.doubt(keys);
+            }
+        })
     }
 
     fn turn(&self, key: &Key) -> &tokio::sync::Mutex<()> {

@@ -6,8 +6,8 @@
 //! Invariants:
 //! - the [`State`] is always that of one revision: a transaction is seen whole or not at all;
 //! - it never skips a change: after a compaction or a broken stream it resumes at the next revision
-//!   or lists again, and says so; and now and then it compares itself with the store, since a watch
-//!   may have lost a change;
+//!   or lists again, and says so; and now and then, and where a write met something else, it compares
+//!   itself with the store, since a watch may have lost a change;
 //! - a stored value that cannot be read is kept apart in [`State::unreadable`], never taken as
 //!   absent.
 //!
@@ -35,7 +35,12 @@ use oprc_cp_storage::{Revision, SharedStore};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio_util::sync::CancellationToken;
 
-use self::{audit::Finding, feed::Feed, meters::Meters, position::Progress};
+use self::{
+    audit::{Doubts, Finding},
+    feed::Feed,
+    meters::Meters,
+    position::Progress,
+};
 pub use self::{
     fresh::{Freshness, Stale},
     position::Position,
@@ -57,6 +62,7 @@ pub struct Cache {
     triggers: Mutex<Vec<(u64, Trigger)>>,
     next_trigger: AtomicU64,
     n_missed: AtomicU64,
+    doubts: Doubts,
     meters: Meters,
 }
 
@@ -90,6 +96,7 @@ impl Cache {
             triggers: Mutex::new(Vec::new()),
             next_trigger: AtomicU64::new(0),
             n_missed: AtomicU64::new(0),
+            doubts: Doubts::default(),
             meters: Meters::new(),
         })
     }
@@ -151,6 +158,13 @@ impl Cache {
     #[must_use]
     pub fn n_missed(&self) -> u64 {
         self.n_missed.load(Ordering::Relaxed)
+    }
+
+    /// Looks soon whether it shows these keys as the store has them: a write has found them otherwise.
+    /// Mostly somebody else was quicker, and the watch tells; but a change that it lost would be in the
+    /// way for ever.
+    pub fn doubt(&self, keys: &[String]) {
+        self.doubts.add(keys);
     }
 
     /// Says that something is wrong with it.

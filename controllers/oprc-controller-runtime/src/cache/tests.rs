@@ -291,6 +291,56 @@ async fn what_a_watch_lost_of_pushes_and_bundles_is_found_too() {
     assert_eq!(state.bundles.len(), 1);
 }
 
+/// Seed 213011 of the simulation: a revision that the cache still showed was removed over and over.
+#[tokio::test(start_paused = true)]
+async fn what_a_write_found_otherwise_is_looked_at_at_once() {
+    let world = World::start(FaultyStore::default());
+    let key = "package-revisions/p/1".to_owned();
+    world.store.put("p").await;
+    let write = |precondition, op| Txn {
+        checks: Vec::new(),
+        writes: vec![Write { key: key.clone(), precondition, op }],
+    };
+    let put = write(Precondition::Absent, Op::Put("{}".into()));
+    let at = world.store.txn(put).await.unwrap();
+    world.caught_up().await;
+    let shown = |world: &World| world.cache.read().package_revisions.contains_key("p");
+    assert!(shown(&world));
+
+    // Whoever was only late, or asks about an election, or about what nobody knows, learns nothing.
+    let leader = "leader/pm".to_owned();
+    let put =
+        Write { key: leader.clone(), precondition: Precondition::Absent, op: Op::Put("{}".into()) };
+    world.store.txn(Txn { checks: Vec::new(), writes: vec![put] }).await.unwrap();
+    world.caught_up().await;
+    let absent = "packages/nothing".to_owned();
+    world.cache.doubt(&[key.clone(), leader, absent, "packages/p".to_owned()]);
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(world.cache.n_missed(), 0);
+
+    world.store.set_losing(true);
+    world.store.txn(write(Precondition::At(at), Op::Delete)).await.unwrap();
+    world.caught_up().await;
+    world.store.set_losing(false);
+    sleep(Duration::from_secs(20)).await;
+    assert!(shown(&world), "it was lost");
+    world.cache.doubt(&[key.clone()]);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.cache.n_missed(), 1);
+    assert!(!shown(&world));
+
+    // And what was lost of what was made.
+    world.store.set_losing(true);
+    let put = write(Precondition::Absent, Op::Put("{}".into()));
+    world.store.txn(put).await.unwrap();
+    world.caught_up().await;
+    world.store.set_losing(false);
+    world.cache.doubt(&[key.clone()]);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.cache.n_missed(), 2);
+    assert!(shown(&world));
+}
+
 #[tokio::test(start_paused = true)]
 async fn second_look_finds_nothing_where_nothing_is_missed_and_costs_little() {
     let world = World::start(FaultyStore::default());

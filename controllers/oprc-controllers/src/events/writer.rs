@@ -92,6 +92,7 @@ async fn write(
     let writes = merged(context, id, chunk);
     let txn = Txn { checks: vec![context.term.fence()], writes };
     let revision = context.store.txn(txn).await.inspect_err(|error| {
+        context.doubt(error);
         if matches!(error, StoreError::LeaseGone(_)) {
             *lease = None;
         }

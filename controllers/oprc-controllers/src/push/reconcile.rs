@@ -106,6 +106,7 @@ async fn none_is_left(context: &Context, id: &PushId) -> Result<(), Error> {
                 let of_push = |read: Envelope<_>| read.intent.is_some_and(|it| it.push == *id);
                 // What cannot be read may have one.
                 if read.map_or(true, of_push) {
+                    context.cache.doubt(std::slice::from_ref(&item.key));
                     return Err(Error::Unseen { key: item.key.clone() });
                 }
             }

@@ -255,7 +255,7 @@ impl Writes {
     }
 
     async fn land_one(&self, txn: Txn) -> Result<(), Unlanded> {
-        match self.store.txn(txn).await {
+        match self.txn(txn).await {
             Ok(_) => Ok(()),
             Err(StoreError::Conflict { .. }) => Err(Unlanded::Conflict),
             Err(error) => Err(error.into()),

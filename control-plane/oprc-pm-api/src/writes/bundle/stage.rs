@@ -228,7 +228,7 @@ impl Writes {
         let mut n_tries = 0;
         let mut may_be_done = false;
         let landed_at = loop {
-            let error = match self.store.txn(txn.clone()).await {
+            let error = match self.txn(txn.clone()).await {
                 Ok(at) => break at,
                 Err(error) => error,
             };
@@ -276,7 +276,7 @@ impl Writes {
         let mut n_tries = 0;
         let mut may_be_done = false;
         loop {
-            let error = match self.store.txn(txn.clone()).await {
+            let error = match self.txn(txn.clone()).await {
                 Ok(revision) => return Ok(revision),
                 Err(error) => error,
             };

@@ -191,14 +191,6 @@ impl State {
         });
         changed.collect()
     }
-
-    fn shown_at(&self, key: &Key) -> Option<Revision> {
-        match key {
-            Key::Package(name) => self.packages.get(name).map(|entry| entry.revision),
-            Key::Deployment(key) => self.deployments.get(key).map(|entry| entry.revision),
-            _ => None,
-        }
-    }
 }
 
 /// What makes the document that is `stored` what it is by the fate of its push.

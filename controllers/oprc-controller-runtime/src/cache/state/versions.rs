@@ -95,9 +95,32 @@ impl State {
         page: &Page,
     ) -> Differences {
         let until = page.items.last().filter(|_| page.has_more).map(|item| item.key.as_str());
-        let mut shown = self.shown_of(part, after, until);
+        self.compared(self.shown_of(part, after, until), &page.items, page.revision)
+    }
+
+    /// How it differs in `key` alone from `page`, which has it if the store does. Elections are not
+    /// compared: nothing rests on how they are shown here.
+    pub(in crate::cache) fn difference_of(&self, key: &str, page: &Page) -> Differences {
+        let Ok(parsed) = key.parse::<Key>() else { return Differences::default() };
+        if matches!(parsed, Key::Leader(_)) {
+            return Differences::default();
+        }
+        // With an intent, it is shown at another revision than its key has, or not at all.
+        let intent = self.intent(&parsed).map(|intent| intent.stored.mod_revision);
+        let shown = intent.or_else(|| self.shown_at(&parsed)).map(|at| (key.to_owned(), at));
+        let items = page.items.iter().filter(|item| item.key == key);
+        self.compared(shown.into_iter().collect(), items, page.revision)
+    }
+
+    /// How what is `shown` differs from what is listed.
+    fn compared<'a>(
+        &self,
+        mut shown: BTreeMap<String, Revision>,
+        listed: impl IntoIterator<Item = &'a KeyValue>,
+        at: Revision,
+    ) -> Differences {
         let mut found = Differences::default();
-        for item in &page.items {
+        for item in listed {
             match shown.remove(&item.key) {
                 Some(shown) if shown < item.mod_revision => found.missed = Some(item.key.clone()),
                 Some(_) => (),
@@ -105,7 +128,7 @@ impl State {
                 None => found.unsure.push(item.clone()),
             }
         }
-        let removed = shown.into_iter().find(|(_, revision)| *revision <= page.revision);
+        let removed = shown.into_iter().find(|(_, revision)| *revision <= at);
         found.missed = found.missed.or(removed.map(|(key, _)| key));
         found
     }
@@ -113,6 +136,34 @@ impl State {
     /// Whether `key` is of no known family, or cannot be read.
     fn is_kept_apart(&self, key: &str) -> bool {
         key.parse::<Key>().map_or(true, |key| self.unreadable.contains_key(&key))
+    }
+
+    /// The revision at which `key` became what is shown of it; none: nothing is, or it is an election.
+    pub(super) fn shown_at(&self, key: &Key) -> Option<Revision> {
+        match key {
+            Key::Package(name) => self.packages.get(name).map(revision),
+            Key::Deployment(key) => self.deployments.get(key).map(revision),
+            Key::Cluster(name) => self.clusters.get(name).map(revision),
+            Key::Unit(cluster, key) => self.unit(cluster, key).map(revision),
+            Key::Record(cluster, id) => self.record(cluster, id).map(revision),
+            Key::PackageStatus(name) => self.package_statuses.get(name).map(revision),
+            Key::DeploymentStatus(key) => self.deployment_statuses.get(key).map(revision),
+            Key::ClusterStatus(name) => self.cluster_statuses.get(name).map(revision),
+            Key::PackageRevision(name, number) => {
+                self.package_revisions.get(name)?.get(number).copied()
+            }
+            Key::DeploymentRevision(key, number) => {
+                self.deployment_revisions.get(key)?.get(number).copied()
+            }
+            Key::PackageVersion(name, version) => {
+                self.package_versions.get(name)?.get(version).map(revision)
+            }
+            Key::Bundle(name) => self.bundles.get(name).map(revision),
+            Key::Push(id) => self.pushes.get(id).map(revision),
+            Key::RoleBinding(name) => self.role_bindings.get(name).map(revision),
+            Key::Events(about) => self.events.get(about).map(revision),
+            Key::Leader(_) => None,
+        }
     }
 
     /// The keys of `part` after `after` and up to `until`, and the revisions of their last writes.
@@ -154,6 +205,10 @@ impl State {
         versions.extend(intents.map(|(key, revision)| (key.to_owned(), revision)));
         versions
     }
+}
+
+fn revision<T>(entry: &Entry<T>) -> Revision {
+    entry.revision
 }
 
 /// A range of names, and what stands before them in keys.
