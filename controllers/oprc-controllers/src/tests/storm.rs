@@ -16,7 +16,7 @@ use super::{
 const EVERY: Duration = Duration::from_millis(1);
 /// How long a call of the CRM takes.
 const LATENCY: Duration = Duration::from_millis(50);
-const SECS: u64 = 10;
+const SECS: u64 = 3;
 const PER_SEC: u64 = 1000;
 
 /// `hot` in this generation, which asks for one thing and for another in turn: A, B, A, B and so on.
