@@ -20,6 +20,11 @@ const REGRESSIONS: &[(u64, usize, &str)] = &[
     (14536, 43, "a unit came back between the plan and the write of its deployment's removal"),
     (90, 51, "a push was tidied up without an intent that a watch had lost"),
     (107, 51, "and so one document of an acknowledged push was lost"),
+    (
+        219418,
+        51,
+        "a push whose key a watch had lost was taken for aborted, though it was committed",
+    ),
     (213011, 51, "a revision that a watch had lost the removal of was in the way for ever"),
     (
         205619,

@@ -8,6 +8,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use oprc_cp_storage::{Error, Page, Revision};
+use oprc_models::names::PushId;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
@@ -35,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) enum Finding {
     /// It has missed a change of this key.
     Missed(String),
+    /// It was never told of this push, and has seen an intent of it.
+    Unknown(PushId),
     /// The store is at this revision, and the cache has seen later ones.
     WentBack(Revision),
 }

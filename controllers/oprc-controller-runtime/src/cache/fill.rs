@@ -56,7 +56,9 @@ pub(super) async fn keep(cache: &Cache) {
             },
             Some(revision) => tokio::select! {
                 biased;
-                Err(error) = follow(cache, revision) => End::Broken(error),
+                followed = follow(cache, revision) => {
+                    followed.map_or_else(End::Broken, End::Found)
+                }
                 finding = &mut audit => End::Found(finding),
             },
         };
@@ -148,7 +150,7 @@ async fn fill_with_past(cache: &Cache) -> Result<Option<State>, Error> {
         Ok(state)
     };
     match tokio::time::timeout(PAST_TIMEOUT, past).await {
-        Ok(Ok(state)) => Ok(Some(state)),
+        Ok(Ok(state)) => Ok(Some(state).filter(|state| state.unknown_push().is_none())),
         Ok(Err(Error::Compacted { .. })) => Ok(None),
         Ok(Err(error)) => Err(error),
         Err(_) => {
@@ -191,8 +193,8 @@ fn ended() -> Error {
     Error::Unavailable { source: "the watch ended".into() }
 }
 
-/// Takes change after change from `revision` on, until the watch ends.
-async fn follow(cache: &Cache, revision: Revision) -> Result<std::convert::Infallible, Error> {
+/// Takes change after change from `revision` on, until the watch ends or has lost a push.
+async fn follow(cache: &Cache, revision: Revision) -> Result<Finding, Error> {
     let mut watch = cache.store.watch("", Revision(revision.0 + 1)).await?;
     let mut reached = revision;
     cache.position.update(|at| at.is_live = true);
@@ -208,6 +210,9 @@ async fn follow(cache: &Cache, revision: Revision) -> Result<std::convert::Infal
         cache.position.update(|at| at.revision = Some(reached));
         cache.measure(reached);
         cache.notify(&changes);
+        if let Some(push) = cache.read().unknown_push() {
+            return Ok(Finding::Unknown(push.clone()));
+        }
     }
     Err(ended())
 }

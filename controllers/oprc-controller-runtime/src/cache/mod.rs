@@ -175,6 +175,10 @@ impl Cache {
                 self.n_missed.fetch_add(1, Ordering::Relaxed);
                 self.meters.missed.increment(1);
             }
+            Finding::Unknown(push) => {
+                tracing::error!(push = %push, "a push was missed: the watch lost it; listing again");
+                self.meters.missed.increment(1);
+            }
             Finding::WentBack(revision) => {
                 tracing::error!(revision = %revision, "the store has gone back; listing again");
             }

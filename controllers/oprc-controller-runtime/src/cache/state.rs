@@ -1,7 +1,8 @@
 //! What the store holds, typed, with the indexes that the controllers and the API look things up
 //! by. No IO.
 //!
-//! Invariant: it is a function of what is stored, and of nothing that was stored before.
+//! Invariant: it is a function of what is stored, and of nothing that was stored before; but for what
+//! a watch must have lost.
 
 mod archive;
 mod bundles;
@@ -109,6 +110,9 @@ pub struct State {
     needs_of_versions: Needs,
     owned_by_bundle: bundles::Owned,
     intents: intents::Intents,
+    /// Pushes whose intents a watch has told of, and not of them: it has lost that, so their fate is
+    /// not known.
+    unknown_pushes: BTreeSet<PushId>,
     bindings_of: roles::Index,
 }
 

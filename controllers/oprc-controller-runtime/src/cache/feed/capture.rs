@@ -45,7 +45,9 @@ impl Capture {
             }
         }
         self.touch(state, &key, n_bytes);
-        state.take(key, stored)
+        let changed = state.take(key.clone(), stored);
+        state.note_unknown_push(&key);
+        changed
     }
 
     /// Notes how the object of `key` is before it changes.

@@ -80,8 +80,9 @@ impl State {
         match self.pushes.get(push).map(|entry| entry.value.progress) {
             Some(Progress::Committed) => Fate::Committed,
             Some(Progress::Pending) => Fate::Pending,
-            // What it says cannot be read, so nothing may be concluded.
+            // What it says cannot be read or was never seen, so nothing may be concluded.
             None if self.unreadable.contains_key(&Key::Push(push.clone())) => Fate::Pending,
+            None if self.unknown_pushes.contains(push) => Fate::Pending,
             None => Fate::Aborted,
         }
     }
@@ -119,6 +120,22 @@ impl State {
     #[must_use]
     pub fn revision_in_store(&self, key: &Key, shown: Option<Revision>) -> Option<Revision> {
         self.intent(key).map(|intent| intent.stored.mod_revision).or(shown)
+    }
+
+    /// Looks whether `key`, which a watch has just told of, has an intent of a push whose key is not
+    /// there. An intent is only written where the key is, so then the watch has lost that.
+    pub(in crate::cache) fn note_unknown_push(&mut self, key: &Key) {
+        let Some(push) = self.intent(key).map(|intent| &intent.push) else { return };
+        let is_known = self.pushes.contains_key(push)
+            || self.unreadable.contains_key(&Key::Push(push.clone()));
+        if !is_known {
+            self.unknown_pushes.insert(push.clone());
+        }
+    }
+
+    /// A push that was never seen, though an intent of it was.
+    pub(in crate::cache) fn unknown_push(&self) -> Option<&PushId> {
+        self.unknown_pushes.first()
     }
 
     /// The writes that make documents of `push` what they are, without an intent: at most `max_ops`
