@@ -221,7 +221,10 @@ async fn others_meet_an_intent() {
     staged["meta"] = mine.json()["meta"].clone();
     staged["meta"].as_object_mut().unwrap().remove("resource_version");
     staged["intent"]["push"] = json!("q");
+    let push = Key::Push(name("q"));
+    world.store(&push, &record("PENDING")).await;
     world.store(&key, &staged).await;
+    world.remove(&push).await;
     let aborted = world.put("/api/v1/deployments/d", tagged("again")).await.is(200);
     assert_eq!(aborted.json()["meta"]["generation"], 4);
 }
