@@ -111,7 +111,7 @@ async fn what_a_write_found_otherwise_is_looked_at_at_once() {
     world.store.set_losing(false);
     sleep(Duration::from_secs(20)).await;
     assert!(shown(&world), "it was lost");
-    world.cache.doubt(&[key.clone()]);
+    world.cache.doubt(std::slice::from_ref(&key));
     sleep(Duration::from_secs(5)).await;
     assert_eq!(world.cache.n_missed(), 1);
     assert!(!shown(&world));
@@ -122,7 +122,7 @@ async fn what_a_write_found_otherwise_is_looked_at_at_once() {
     world.store.txn(put).await.unwrap();
     world.caught_up().await;
     world.store.set_losing(false);
-    world.cache.doubt(&[key.clone()]);
+    world.cache.doubt(std::slice::from_ref(&key));
     sleep(Duration::from_secs(5)).await;
     assert_eq!(world.cache.n_missed(), 2);
     assert!(shown(&world));
