@@ -91,6 +91,7 @@ pub(crate) enum Fault {
     CrmDeletesSlowly(ClusterName),
     StoreWentBack,
     StoreGoesBack,
+    CrmDeletesUnseen(ClusterName),
 }
 
 impl fmt::Display for Control {
@@ -104,7 +105,7 @@ impl fmt::Display for Control {
 }
 
 /// How many kinds [`Fault::draw`] chooses from.
-pub(crate) const KINDS: usize = 51;
+pub(crate) const KINDS: usize = 52;
 
 /// The kind after which caches may be wrong until their second look: it blinds the checker, so it
 /// is drawn more rarely.
@@ -170,7 +171,8 @@ impl Fault {
             47 => Self::CrmCallsLate(cluster),
             48 => Self::CrmListsNothing(cluster),
             49 => Self::CrmDeletesSlowly(cluster),
-            _ => Self::StoreWentBack,
+            50 => Self::StoreWentBack,
+            _ => Self::CrmDeletesUnseen(cluster),
         }
     }
 }
@@ -355,6 +357,11 @@ impl World {
             Fault::CrmDeletesSlowly(cluster) => {
                 (cluster, Box::new(move |mood| mood.is_slow_to_delete = on))
             }
+            // What it deletes is seen neither going nor gone: who leads from now on knows nothing of it.
+            Fault::CrmDeletesUnseen(cluster) => (
+                cluster,
+                Box::new(move |mood| (mood.lists_nothing, mood.is_slow_to_delete) = (on, on)),
+            ),
             Fault::CrmPoison(cluster) => (cluster, Box::new(move |mood| mood.poison = share(0.2))),
             _ => return false,
         };

@@ -20,6 +20,13 @@ const HOURS: u64 = 2 * 3_600_000;
 /// So many kinds of fault there were when users did not push bundles, pause and roll back yet.
 const KINDS_WITHOUT_OPERATIONS: usize = 50;
 
+/// So many there were when no story was of one fault yet.
+const KINDS_WITHOUT_VISITS: usize = 51;
+
+/// The kinds of fault that matter only where something is done right then: writes and calls that
+/// are carried out late, and deletions that are not seen.
+const VISITED: &[usize] = &[9, 47, 51];
+
 /// One story, from its seed.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -71,7 +78,10 @@ impl Plan {
             let at = dice.within(500..=length);
             acts.push((at, Control::Ask(users::draw(&mut dice, &names))));
         }
-        let share = dice.pick(&[0.0, 0.1, 0.2, 0.4, 0.8]);
+        // Where everything goes wrong little is done: some stories are of one fault, struck on purpose.
+        let has_visits = n_kinds > KINDS_WITHOUT_VISITS && dice.chance(0.3);
+        let shares: &[f64] = if has_visits { &[0.0, 0.05] } else { &[0.0, 0.1, 0.2, 0.4, 0.8] };
+        let share = dice.pick(shares);
         let kinds: Vec<usize> = (0..n_kinds.min(KINDS))
             .filter(|kind| dice.chance(if *kind == BLINDING { share / 4.0 } else { share }))
             .collect();
@@ -80,6 +90,16 @@ impl Plan {
                 let fault = Fault::draw(kind, &mut dice, &names, n_replicas);
                 let millis = dice.pick(&[300, 2_000, 5_000, 12_000, 40_000]);
                 acts.push((dice.within(0..=length), Control::Fault(fault, millis)));
+            }
+        }
+        if has_visits {
+            let kind = dice.pick(VISITED);
+            for _ in 0..dice.within(1..=3) {
+                let fault = Fault::draw(kind, &mut dice, &names, n_replicas);
+                let at = dice.within(0..=length);
+                let visit = draw_visit(&mut dice, &fault, at, &names);
+                acts.extend(visit.into_iter().map(|(at, act)| (at.min(length), act)));
+                acts.push((at, Control::Fault(fault, 40_000)));
             }
         }
         let is_long = dice.chance(0.04);
@@ -134,6 +154,32 @@ fn draw_clusters(dice: &mut Dice) -> Vec<(ClusterName, Vec<&'static str>)> {
         (users::name(&format!("c{number}")), has)
     });
     clusters.collect()
+}
+
+/// What is done around `fault`, which strikes at `at`: a deployment comes, changes and goes; and what
+/// cannot be seen going is looked for by a new leader.
+fn draw_visit(
+    dice: &mut Dice,
+    fault: &Fault,
+    at: u64,
+    clusters: &[ClusterName],
+) -> Vec<(u64, Control)> {
+    let visit = match fault {
+        Fault::CrmDeletesUnseen(cluster) | Fault::CrmCallsLate(cluster) => {
+            users::draw_visit(dice, std::slice::from_ref(cluster), 1)
+        }
+        _ => users::draw_visit(dice, clusters, 4),
+    };
+    let mut acts = Vec::new();
+    let mut next = at.saturating_sub(2_000).max(500);
+    for wish in visit {
+        acts.push((next + dice.within(0..=2_000), Control::Ask(wish)));
+        next += 3_000;
+    }
+    if matches!(fault, Fault::CrmDeletesUnseen(_)) {
+        acts.push((at + dice.within(0..=8_000), Control::Fault(Fault::LeaseRevoked, 0)));
+    }
+    acts
 }
 
 /// The story, for people: a line for each thing that is done.

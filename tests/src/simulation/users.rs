@@ -165,6 +165,31 @@ pub(crate) fn draw(dice: &mut Dice, clusters: &[ClusterName]) -> Wish {
     }
 }
 
+/// What brings a deployment to `clusters`, changes it there, and takes it away: its package, itself
+/// as often as it is to have a generation, its removal.
+pub(crate) fn draw_visit(
+    dice: &mut Dice,
+    clusters: &[ClusterName],
+    n_generations: usize,
+) -> Vec<Wish> {
+    let package = dice.index(N_PACKAGES);
+    let mut wishes = vec![Wish::PutPackage(Box::new(draw_package(dice, clusters, package)))];
+    let mut deployment = draw_deployment(dice, clusters, package);
+    deployment.target_envs = clusters.to_vec();
+    deployment.excluded_envs.clear();
+    for number in 0..n_generations {
+        deployment.env_templates.insert(clusters[0].clone(), format!("t{number}"));
+        wishes.push(Wish::PutDeployment(Box::new(deployment.clone()), Verb::Apply));
+    }
+    let key = deployment.key;
+    wishes.push(if dice.chance(0.7) {
+        Wish::DeleteDeployment(key)
+    } else {
+        Wish::Exclude(key, clusters[0].clone())
+    });
+    wishes
+}
+
 /// Something that a pipeline may push, or an operator ask for.
 pub(crate) fn draw_operation(dice: &mut Dice, clusters: &[ClusterName]) -> Wish {
     let key = name(&format!("d{}", dice.index(N_DEPLOYMENTS)));
