@@ -270,6 +270,7 @@ impl Writes {
     ) -> Result<(), Error> {
         let until = Instant::now() + PATIENCE;
         loop {
+            let next = self.cache.position().revision.unwrap_or_default().next();
             let is_decided = {
                 let state = self.cache.read();
                 pushes.iter().all(|push| state.fate(push) != Fate::Pending)
@@ -278,10 +279,11 @@ impl Writes {
                 return Ok(());
             }
             let left = until.saturating_duration_since(Instant::now());
-            let next = self.cache.position().revision.unwrap_or_default().next();
-            if left.is_zero() || self.cache.wait_for(next, left).await.is_err() {
+            if left.is_zero() {
                 return Err(contended(key));
             }
+            // A listing may have decided them without a change: when the wait is over, one more look.
+            let _ = self.cache.wait_for(next, left).await;
         }
     }
 }
