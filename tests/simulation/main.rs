@@ -33,6 +33,16 @@ const REGRESSIONS: &[(u64, usize, &str)] = &[
     ),
     (210200, 51, "a document was damaged in the middle of its push, which the checker did not see"),
     (101767, 51, "a prune left what a watch had lost, which the checker may not ask of it"),
+    (
+        306178,
+        52,
+        "a record's creation landed after its removal, which the checker took for forgotten",
+    ),
+    (
+        318053,
+        52,
+        "a CRM that neither keeps nor reports generations was taken back, which nothing shows",
+    ),
     (61184, 50, "a creation came late, of a generation that a restored store had forgotten"),
 ];
 

@@ -42,6 +42,9 @@ pub(crate) struct Checker {
     ran: BTreeSet<(ClusterName, UnitId, u64)>,
     /// The highest generation taken, by cluster and unit.
     taken: BTreeMap<(ClusterName, UnitId), u64>,
+    /// The highest generation, and the last, of each unit that a CRM took which neither keeps nor
+    /// reports generations: nothing shows that a call that came late has taken it back.
+    taken_blindly: BTreeMap<(ClusterName, UnitId), (u64, u64)>,
     /// The highest term accepted, by cluster.
     terms: BTreeMap<ClusterName, u64>,
     /// Units of deployments that are gone from the store: nothing makes them again.
@@ -68,6 +71,8 @@ pub(crate) struct Checker {
     pub(crate) n_acknowledged: u64,
     /// What documents were.
     pub(crate) documents: Documents,
+    /// Keys whose last write landed late.
+    landed_late: BTreeSet<String>,
     /// Units that are marked as paused.
     pub(crate) paused: Paused,
 }
@@ -80,6 +85,15 @@ impl Checker {
     fn violated(&mut self, what: String) {
         if self.violations.len() < 5 {
             self.violations.push(what);
+        }
+    }
+
+    /// A transaction wrote `keys`, seconds after it was sent or not.
+    pub(crate) fn note_writes(&mut self, keys: Vec<String>, is_late: bool) {
+        if is_late {
+            self.landed_late.extend(keys);
+        } else {
+            self.landed_late.retain(|late| !keys.contains(late));
         }
     }
 
@@ -322,8 +336,12 @@ impl World {
             let record = Key::Record(cluster.clone(), id.clone()).to_string();
             let stored: Option<StoredRecord> = decode(state.get(&record));
             // One that was restored from a backup brings records back at any moment, even between
-            // the plan and its transaction: they are orphans.
-            if stored.is_some_and(|stored| stored.managed) && self.keeps_contract(cluster) {
+            // the plan and its transaction: they are orphans. So is one whose creation landed late,
+            // after it had been written again and removed.
+            if stored.is_some_and(|stored| stored.managed)
+                && self.keeps_contract(cluster)
+                && !self.checker.landed_late.contains(&record)
+            {
                 left.push(record);
             }
             let is_held =
@@ -376,7 +394,10 @@ impl World {
                 continue;
             }
             let what = (part.cluster.clone(), part.unit_id.clone(), part.generation);
-            if !self.checker.ran.contains(&what) {
+            let place = (part.cluster.clone(), part.unit_id.clone());
+            let taken = self.checker.taken_blindly.get(&place);
+            let went_back = taken.is_some_and(|(highest, last)| last < highest);
+            if !self.checker.ran.contains(&what) && !went_back {
                 self.violated(format!(
                     "RUNNING is said of {name} on {} generation {}, which never ran",
                     part.cluster, part.generation
@@ -453,6 +474,10 @@ impl World {
         let place = (cluster.clone(), unit.id.clone());
         if unit.target_env != *cluster {
             self.violated(format!("{} is for {} and came to {cluster}", unit.id, unit.target_env));
+        }
+        if !self.crms.get(cluster).is_some_and(|crm| crm.has(features::GENERATIONS)) {
+            let taken = self.checker.taken_blindly.entry(place.clone()).or_default();
+            *taken = (taken.0.max(unit.generation), unit.generation);
         }
         if !self.keeps_contract(cluster) {
             return;

@@ -1,6 +1,6 @@
 //! The simulated store: etcd's semantics by the production state machine, with etcd's faults.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
@@ -17,6 +17,9 @@ use super::{
 
 /// How long a replica waits for the store: etcd's client does as long in production.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// After how many milliseconds a write that is late lands; its caller may have given up by then.
+const LATE: RangeInclusive<u64> = 3_000..=9_000;
 
 /// How long a watch may be silent until the client takes it for broken: its connection is pinged.
 const MAX_SILENCE: u64 = 9_000;
@@ -305,7 +308,7 @@ impl StoreClient {
             let share = world.weather.store_late_writes;
             if kind == Kind::Write && world.dice.chance(share) {
                 world.strike("write landed late");
-                return world.dice.within(3_000..=9_000);
+                return world.dice.within(LATE);
             }
             world.store_latency()
         };
@@ -383,7 +386,7 @@ impl Store for StoreClient {
     }
 
     async fn txn(&self, txn: Txn) -> Result<Revision, Error> {
-        let replica = self.link.replica;
+        let (replica, sent) = (self.link.replica, self.link.now());
         let write = move |world: &mut World| {
             let name = |write: &Write| match write.op {
                 Op::Delete => format!("-{}", write.key),
@@ -398,6 +401,7 @@ impl Store for StoreClient {
             }
             if result.is_ok() {
                 world.had_effect(replica);
+                world.checker.note_writes(keys, world.now >= sent + *LATE.start());
             }
             result
         };
