@@ -229,6 +229,25 @@ async fn others_meet_an_intent() {
     assert_eq!(aborted.json()["meta"]["generation"], 4);
 }
 
+/// A push that nobody has seen is decided by the next listing, without a change: who waits for one
+/// looks once more before it gives up.
+#[tokio::test(start_paused = true)]
+async fn a_push_that_a_listing_decides_is_in_nobodys_way() {
+    let world = World::new().await;
+    world.put("/api/v1/deployments/d", deployment("d", "shop")).await.is(201);
+    let stored = world.store.memory.get("deployments/d").await.unwrap().unwrap();
+    let mut staged: Value = serde_json::from_slice(&stored.value).unwrap();
+    let mut intent = staged.clone();
+    intent["push"] = json!("p");
+    intent["since"] = json!(stored.mod_revision);
+    staged["intent"] = intent;
+    world.store(&Key::Deployment(name("d")), &staged).await;
+    assert!(!world.cache.position().is_live, "it lists anew");
+    let mine = with(deployment("d", "shop"), "labels", json!({ "tag": "mine" }));
+    let mine = world.put("/api/v1/deployments/d", mine).await.is(200);
+    assert_eq!(mine.json()["meta"]["generation"], 2);
+}
+
 /// Pushes at once of the same bundle and of two that want the same documents: one after the other.
 #[tokio::test(start_paused = true)]
 async fn pushes_at_once() {
