@@ -229,8 +229,8 @@ async fn others_meet_an_intent() {
     assert_eq!(aborted.json()["meta"]["generation"], 4);
 }
 
-/// A push that nobody has seen is decided by the next listing, without a change: who waits for one
-/// looks once more before it gives up.
+/// A push that nobody has seen is decided by the next listing, without a change: a push that waits
+/// for it looks once more before it gives up.
 #[tokio::test(start_paused = true)]
 async fn a_push_that_a_listing_decides_is_in_nobodys_way() {
     let world = World::new().await;
@@ -241,11 +241,12 @@ async fn a_push_that_a_listing_decides_is_in_nobodys_way() {
     intent["push"] = json!("p");
     intent["since"] = json!(stored.mod_revision);
     staged["intent"] = intent;
-    world.store(&Key::Deployment(name("d")), &staged).await;
+    let at = world.store(&Key::Deployment(name("d")), &staged).await;
+    world.cache.wait_for(at, Duration::from_secs(1)).await.unwrap();
     assert!(!world.cache.position().is_live, "it lists anew");
     let mine = with(deployment("d", "shop"), "labels", json!({ "tag": "mine" }));
-    let mine = world.put("/api/v1/deployments/d", mine).await.is(200);
-    assert_eq!(mine.json()["meta"]["generation"], 2);
+    let reply = apply(&world, "", &[mine]).await.is(200);
+    assert_eq!(outcomes(&reply), ["d replaced 2"]);
 }
 
 /// Pushes at once of the same bundle and of two that want the same documents: one after the other.
