@@ -31,7 +31,9 @@ FROM ${BASE_IMAGE} AS oprc-crm
 COPY --from=build /out/oprc-crm /usr/local/bin/oprc-crm
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
-# A container is reached from outside itself, and keeps what must survive it in a volume.
+# A container is reached from outside itself: it does not start before it is told who may call, by
+# OPRC_CRM_TOKEN_FILE and its neighbours, or OPRC_CRM_ALLOW_ANONYMOUS=true. What must survive it is
+# kept in a volume.
 ENV OPRC_CRM_HOST=0.0.0.0 \
     OPRC_CRM_DATA_DIR=/data
 EXPOSE 9090

@@ -39,6 +39,19 @@ pub enum Error {
         /// The newest term seen.
         current: u64,
     },
+    /// A term so far above the last one that it is a mistake. Taken, it would lock the real leader
+    /// out for good.
+    #[error(
+        "term {asked} is implausible: {current} was seen of this owner, and a step is at most {max}"
+    )]
+    ImplausibleTerm {
+        /// The term of the call.
+        asked: u64,
+        /// The newest term seen; 0: none.
+        current: u64,
+        /// The largest step.
+        max: u64,
+    },
     /// Terms are remembered for a bounded number of owners.
     #[error("this CRM remembers the terms of {max} owners and cannot take another")]
     TooManyOwners {

@@ -35,6 +35,9 @@ settings! {
         log_level: log::Filter = "OPRC_CRM_LOG_LEVEL" or "info",
         /// How events are logged.
         log_format: log::Format = "OPRC_CRM_LOG_FORMAT" or "json",
+        /// Serve without credentials on an address that other machines reach. Without this a CRM that
+        /// listens there and has neither token nor client authorities does not start.
+        allow_anonymous: bool = "OPRC_CRM_ALLOW_ANONYMOUS" or "false",
         /// Token that callers must send. Neither this nor a file: anyone may call.
         token: Option<Secret> = "OPRC_CRM_TOKEN",
         /// File with the token that callers must send, read again when it changes.
@@ -82,6 +85,8 @@ pub struct Config {
     pub token: Option<Credential>,
     /// How connections are encrypted; `None`: not at all.
     pub tls: Option<ServerTls>,
+    /// `true` if other machines can call without credentials.
+    pub is_exposed: bool,
     /// Between two bookmarks of a watch.
     pub bookmark_interval: Duration,
     /// How the simulated runtime behaves.
@@ -145,6 +150,21 @@ impl Config {
             client_ca: ("OPRC_CRM_TLS_CLIENT_CA_PATH", variables.tls_client_ca_path),
         }
         .check(&mut parser, true);
+        let has_credentials = token.is_some()
+            || tls.as_ref().is_some_and(|tls| tls.clients.is_some())
+            || parser.is_wrong("OPRC_CRM_TOKEN_FILE")
+            || parser.is_wrong("OPRC_CRM_TOKEN")
+            || parser.is_wrong("OPRC_CRM_TLS_CLIENT_CA_PATH");
+        let host = variables.host;
+        let is_exposed = !host.to_canonical().is_loopback() && !has_credentials;
+        if is_exposed && !variables.allow_anonymous {
+            let problem = format!(
+                "is not set, but the CRM listens on {host}, where other machines reach it: set this \
+                 or OPRC_CRM_TOKEN_FILE or OPRC_CRM_TLS_CLIENT_CA_PATH, or \
+                 OPRC_CRM_ALLOW_ANONYMOUS=true if every caller may do everything"
+            );
+            parser.mistake("OPRC_CRM_TOKEN", problem);
+        }
         parser.finish()?;
         let Some(cluster_name) = variables.cluster_name else {
             unreachable!("a name that is missing or wrong is a mistake")
@@ -162,6 +182,7 @@ impl Config {
             log_format: variables.log_format,
             token,
             tls,
+            is_exposed,
             bookmark_interval: variables.bookmark_secs.secs(),
             simulated: Simulated {
                 start: variables.start_ms.millis(),

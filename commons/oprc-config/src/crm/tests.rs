@@ -73,3 +73,26 @@ fn a_certificate_comes_with_its_key() {
     check(&[NAME, cert, key, client_ca], &[]);
     check(&[NAME, cert, ("OPRC_CRM_TLS_KEY_PATH", "/does/not/exist")], &["OPRC_CRM_TLS_KEY_PATH"]);
 }
+
+#[test]
+fn address_that_others_reach_needs_credentials_or_a_word() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let tls = [("OPRC_CRM_TLS_CERT_PATH", file), ("OPRC_CRM_TLS_KEY_PATH", file)];
+    for host in ["0.0.0.0", "::", "192.0.2.1", "::ffff:192.0.2.1"] {
+        let host = ("OPRC_CRM_HOST", host);
+        check(&[NAME, host], &["OPRC_CRM_TOKEN"]);
+        check(&[NAME, host, ("OPRC_CRM_ALLOW_ANONYMOUS", "false")], &["OPRC_CRM_TOKEN"]);
+        // Encryption is no credential.
+        check(&[NAME, host, tls[0], tls[1]], &["OPRC_CRM_TOKEN"]);
+        check(&[NAME, host, ("OPRC_CRM_TOKEN_FILE", "/does/not/exist")], &["OPRC_CRM_TOKEN_FILE"]);
+        let config = check(&[NAME, host, ("OPRC_CRM_ALLOW_ANONYMOUS", "true")], &[]).unwrap();
+        assert!(config.is_exposed);
+        let config = check(&[NAME, host, ("OPRC_CRM_TOKEN", "s3cret")], &[]).unwrap();
+        assert!(!config.is_exposed);
+        let clients = ("OPRC_CRM_TLS_CLIENT_CA_PATH", file);
+        assert!(!check(&[NAME, host, tls[0], tls[1], clients], &[]).unwrap().is_exposed);
+    }
+    for host in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+        assert!(!check(&[NAME, ("OPRC_CRM_HOST", host)], &[]).unwrap().is_exposed);
+    }
+}

@@ -31,6 +31,7 @@ use crate::{
     timers::Timers,
 };
 
+mod terms;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -326,6 +327,7 @@ impl Crm {
         let Some(Fence { owner, term }) = fence else { return Ok(()) };
         let key = layout::term_key(owner);
         let seen = layout::get::<Term>(&self.store, &key).await?;
+        terms::check_step(seen.as_ref().map_or(0, |seen| seen.value.term), *term)?;
         match &seen {
             Some(seen) if seen.value.term > *term => {
                 return Err(Error::StaleTerm { asked: *term, current: seen.value.term });

@@ -227,3 +227,41 @@ async fn ten_thousand_units_come_up_together_in_few_transactions() {
     }
     assert_eq!(n_found, n_units);
 }
+
+#[tokio::test]
+async fn implausible_term_is_refused_and_leaves_no_trace() {
+    let (crm, _guard) = start(Arc::new(MemoryStore::default())).await;
+    let fence = |term| Some(Fence { owner: "pm".to_owned(), term });
+    let (first, unit) = (fence(7), unit("cart-1", 1));
+    for term in [u64::MAX, terms::MAX_STEP + 1] {
+        let refused = crm.apply(fence(term).as_ref(), &unit).await.unwrap_err();
+        assert!(matches!(refused, Error::ImplausibleTerm { current: 0, .. }), "{refused:?}");
+    }
+    assert!(crm.terms().await.unwrap().is_empty());
+    crm.apply(first.as_ref(), &unit).await.unwrap();
+    let refused = crm.delete(fence(u64::MAX).as_ref(), &unit.id, Some(1)).await.unwrap_err();
+    assert!(matches!(refused, Error::ImplausibleTerm { current: 7, .. }), "{refused:?}");
+    crm.apply(first.as_ref(), &unit).await.unwrap();
+    // A CRM that was out of reach for long meets large steps, and a restored store bumps its clock.
+    crm.apply(fence(7 + terms::MAX_STEP).as_ref(), &unit).await.unwrap();
+}
+
+#[tokio::test]
+async fn forgotten_term_lets_the_real_leader_in_again() {
+    let store: SharedStore = Arc::new(MemoryStore::default());
+    let (crm, _guard) = start(Arc::clone(&store)).await;
+    let fence = |owner: &str, term| Some(Fence { owner: owner.to_owned(), term });
+    let unit = unit("cart-1", 1);
+    crm.apply(fence("pm", 1 << 39).as_ref(), &unit).await.unwrap();
+    crm.delete(fence("other", 3).as_ref(), &unit.id, Some(0)).await.unwrap_err();
+    let real = fence("pm", 5);
+    let refused = crm.apply(real.as_ref(), &unit).await.unwrap_err();
+    assert!(matches!(refused, Error::StaleTerm { .. }), "{refused:?}");
+    assert!(matches!(crm.forget_term("nobody").await, Err(Error::NotFound)));
+    crm.forget_term("pm").await.unwrap();
+    crm.apply(real.as_ref(), &unit).await.unwrap();
+    let seen = crm.terms().await.unwrap();
+    let seen: Vec<_> = seen.iter().map(|seen| (seen.owner.as_str(), seen.term)).collect();
+    assert_eq!(seen, [("other", 3), ("pm", 5)]);
+    crm.apply(fence("pm", 4).as_ref(), &unit).await.unwrap_err();
+}

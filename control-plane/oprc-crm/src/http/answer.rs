@@ -115,6 +115,7 @@ fn kind_of(err: &Error) -> (StatusCode, &'static str) {
         Error::StaleGeneration { .. } => (StatusCode::CONFLICT, codes::STALE_GENERATION),
         Error::GenerationConflict { .. } => (StatusCode::CONFLICT, "generation_conflict"),
         Error::StaleTerm { .. } => (StatusCode::CONFLICT, codes::STALE_TERM),
+        Error::ImplausibleTerm { .. } => (StatusCode::BAD_REQUEST, "implausible_term"),
         Error::TooManyOwners { .. } => (StatusCode::FORBIDDEN, "too_many_owners"),
         Error::NotFound => (StatusCode::NOT_FOUND, "not_found"),
         Error::Expired { .. } => (StatusCode::GONE, "revision_expired"),

@@ -13,6 +13,7 @@ mod deployments;
 mod probes;
 mod query;
 mod records;
+mod terms;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -20,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     middleware::from_fn_with_state,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -82,6 +83,8 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/deployments/{id}", get(deployments::status).delete(deployments::delete))
         .route("/api/v1/deployment-records", get(records::list))
         .route("/api/v1/deployment-records/{id}", get(records::one))
+        .route("/api/v1/terms", get(terms::list))
+        .route("/api/v1/terms/{owner}", delete(terms::forget))
         .route("/healthz", get(probes::ready))
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready))

@@ -163,6 +163,14 @@ pub async fn start_with(config: Config, options: Options) -> Result<Running, Sta
     let acceptor = tls.map(|tls| Arc::new(move || tls.acceptor()) as oprc_http::Acceptor);
     let accepting = oprc_http::serve(listener, acceptor, router(app), GRACE, stop.clone());
     let serving = tokio::spawn(supervise(accepting, parts, stop.clone(), work_stop));
+    if config.is_exposed {
+        tracing::warn!(
+            %addr,
+            "other machines can call without credentials (OPRC_CRM_ALLOW_ANONYMOUS=true): whoever \
+             reaches this address can deploy to, and empty, cluster {}",
+            config.cluster_name
+        );
+    }
     tracing::info!(%addr, cluster = %config.cluster_name, is_tls, "serving");
     Ok(Running { addr, is_tls, stop, serving })
 }
