@@ -7,8 +7,10 @@
 //!
 //! Invariants:
 //! - nothing is written while nothing notable happens;
-//! - there is one small key for each object, whatever happens to it, and it vanishes with its lease.
+//! - there is one small key for each object, whatever happens to it, and it vanishes with its lease;
+//! - the events of all objects, and those of deleted ones, are bounded in number ([`cap`]).
 
+mod cap;
 mod writer;
 
 use std::{
@@ -103,5 +105,6 @@ impl Shared {
 }
 
 pub(crate) fn describe_metrics() {
+    cap::describe_metrics();
     describe_counter!(DROPPED, "Events that were not written, since there were too many");
 }

@@ -8,7 +8,7 @@ use oprc_models::event::{About, StoredEvents};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{DROPPED, Recorder, Shared};
+use super::{DROPPED, Recorder, Shared, cap::Trimmer};
 use crate::context::{Context, as_it_was};
 
 /// Between two writes.
@@ -43,15 +43,19 @@ impl Recorder {
 
 async fn write_all(shared: &Shared, context: &Context) -> std::convert::Infallible {
     let mut lease = None;
+    let mut trimmer = Trimmer::default();
     loop {
         shared.filled.notified().await;
         // Meanwhile more comes together.
         sleep(PACE).await;
         let taken = std::mem::take(&mut *shared.buffer.lock());
+        let mut n_written = 0;
         let mut taken = taken.into_iter().peekable();
         while taken.peek().is_some() {
             let chunk: BTreeMap<_, _> = taken.by_ref().take(context.max_writes()).collect();
-            if let Err(error) = write(context, &mut lease, &chunk).await {
+            if let Err(error) =
+                write(context, &mut lease, &chunk).await.inspect(|()| n_written += chunk.len())
+            {
                 tracing::debug!(error = %error, "events were not written");
                 // Tried again with what comes next, if it may be better then.
                 match error {
@@ -66,6 +70,9 @@ async fn write_all(shared: &Shared, context: &Context) -> std::convert::Infallib
                     }
                 }
             }
+        }
+        if let Err(error) = trimmer.written(context, n_written).await {
+            tracing::debug!(error = %error, "events were not trimmed");
         }
     }
 }

@@ -170,3 +170,25 @@ async fn what_becomes_of_a_package_is_told() {
     assert!(!world.messages(&About::Package("base".parse().unwrap())).contains_key("Resolved"));
     world.quiet().await;
 }
+
+/// Events outlive their object by an hour, but not in any number.
+#[tokio::test(start_paused = true)]
+async fn events_of_deleted_objects_are_bounded() {
+    const DELETED: usize = 25_000;
+    let world = world(&[SimulatedCrm::new("east", ALL)]).await;
+    let about = |n: usize| About::Package(format!("gone-{n}").parse().unwrap());
+    for n in 0..DELETED {
+        world.recorder.normal(about(n), "Deleted", || "gone".to_owned());
+        if n % 2_000 == 1_999 {
+            let written = |world: &World| world.cache.read().events.contains_key(&about(n));
+            world.eventually(600, "they are written", written).await;
+        }
+    }
+    world
+        .eventually(600, "the oldest are removed", |world| {
+            let state = world.cache.read();
+            let n_deleted = state.events.keys().filter(|it| it.kind() == "package").count();
+            n_deleted <= 20_000
+        })
+        .await;
+}
