@@ -288,8 +288,14 @@ fn judge<E: ReconcileError>(
     (outcome, Some(Failure { cause, failures, message, reason }))
 }
 
+/// Logs a failure: the first, the second, the fourth and so on of a row. A key that fails for as long
+/// as it is wanted would otherwise fill the log with one line.
 fn tell(failure: &Failure) {
     let Failure { cause, failures, message, .. } = failure;
+    if !failures.is_power_of_two() {
+        tracing::debug!(failures, error = message, "reconcile failed again");
+        return;
+    }
     match cause {
         Cause::Error => tracing::warn!(failures, error = message, "reconcile failed"),
         Cause::Panic => tracing::error!(failures, error = message, "reconcile panicked"),

@@ -7,7 +7,9 @@
 //! - a key is worked on by at most one worker at a time;
 //! - a key added while being worked on is worked on again afterwards (no lost update);
 //! - a key waits in the queue at most once, at the earliest time and the highest priority asked
-//!   for.
+//!   for;
+//! - a key that was given back with [`Outcome::RetryAfter`] is not handed out before that time,
+//!   whoever adds it.
 //!
 //! So its size is bounded by the number of distinct keys, whatever is added how often. It remembers
 //! a key only while the key waits or is worked on: a failure count cannot leak, because a key that
@@ -66,7 +68,8 @@ pub enum Outcome {
     /// [`SPACING`]. Failures past that wait are not counted: the key's own back-off is not used up.
     RetryWithin(Duration),
     /// It failed, and was told not to come back sooner than this: the back-off is added to it, so
-    /// that those who were told the same do not come back together.
+    /// that those who were told the same do not come back together. Adding the key can take the
+    /// back-off away, and not this.
     RetryAfter(Duration),
 }
 
@@ -114,6 +117,11 @@ impl Wish {
     fn and(self, other: Self) -> Self {
         Self { priority: self.priority.max(other.priority), due: self.due.min(other.due) }
     }
+
+    /// The same, but not before `earliest`.
+    fn not_before(self, earliest: Option<Instant>) -> Self {
+        Self { due: earliest.map_or(self.due, |earliest| self.due.max(earliest)), ..self }
+    }
 }
 
 #[derive(Debug)]
@@ -122,6 +130,8 @@ struct Waiting {
     /// The key's own number in the line.
     ticket: u64,
     failures: u32,
+    /// It is not due before this, whoever adds it.
+    not_before: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -165,7 +175,16 @@ impl<K: Ord + Hash + Clone> WorkQueue<K> {
             Some(active) => {
                 active.again = Some(active.again.map_or(wish, |earlier| earlier.and(wish)));
             }
-            None => self.enqueue(key, wish, 0),
+            None => self.enqueue(key, wish, 0, None),
+        }
+    }
+
+    /// Asks for `key` to be worked on now, unless it waits or is being worked on already.
+    ///
+    /// For a look without news: it brings no key forward that waits, be it for its back-off.
+    pub fn offer(&mut self, key: K, priority: Priority, now: Instant) {
+        if !self.waiting.contains_key(&key) && !self.active.contains_key(&key) {
+            self.add(key, priority, now);
         }
     }
 
@@ -215,11 +234,16 @@ impl<K: Ord + Hash + Clone> WorkQueue<K> {
             };
             Wish { priority, due: now + delay.min(MAX_DELAY) }
         });
+        let not_before = match outcome {
+            Outcome::RetryAfter(at_least) => Some(now + at_least.min(MAX_RETRY_AFTER)),
+            Outcome::Settled | Outcome::After(_) | Outcome::Retry | Outcome::RetryWithin(_) => None,
+        };
         let mut waits = None;
         for wish in active.again.into_iter().chain(next) {
+            let wish = wish.not_before(not_before);
             let left = wish.due.saturating_duration_since(now);
             waits = Some(waits.map_or(left, |waits: Duration| waits.min(left)));
-            self.enqueue(key.clone(), wish, failures);
+            self.enqueue(key.clone(), wish, failures, not_before);
         }
         Done { worked, waits }
     }
@@ -289,16 +313,16 @@ impl<K: Ord + Hash + Clone> WorkQueue<K> {
     }
 
     /// Lets `key` wait for `wish`, or for that and what it waits for already.
-    fn enqueue(&mut self, key: K, wish: Wish, failures: u32) {
+    fn enqueue(&mut self, key: K, wish: Wish, failures: u32, not_before: Option<Instant>) {
         match self.waiting.entry(key) {
             Entry::Vacant(entry) => {
                 let ticket = self.line.ticket();
                 self.line.join(wish, ticket, entry.key().clone());
-                entry.insert(Waiting { wish, ticket, failures });
+                entry.insert(Waiting { wish, ticket, failures, not_before });
             }
             Entry::Occupied(mut entry) => {
-                let Waiting { wish: waited_for, ticket, .. } = *entry.get();
-                let both = waited_for.and(wish);
+                let Waiting { wish: waited_for, ticket, not_before, .. } = *entry.get();
+                let both = waited_for.and(wish.not_before(not_before));
                 if both != waited_for {
                     self.line.leave(waited_for, ticket);
                     self.line.join(both, ticket, entry.key().clone());

@@ -62,7 +62,8 @@ fn a_key_is_worked_on_once_at_a_time_and_no_add_is_lost() {
     // Added during the work: not to a second worker, but again afterwards, and once.
     let during = [Add("a", Change), Pop("a"), Add("a", Change), PopNone, Add("a", Change), PopNone];
     for outcome in [Settled, After(secs(60)), Retry, RetryWithin(secs(2)), RetryAfter(secs(60))] {
-        let again = [Done("a", outcome), Pop("a"), PopNone];
+        let wait = if matches!(outcome, RetryAfter(_)) { 60 } else { 0 };
+        let again = [Done("a", outcome), Wait(wait), Pop("a"), PopNone];
         check(&[&during[..], &again].concat());
         // The second run has no mark left over from the first.
         check(&[&during[..], &again, &[Done("a", Settled), PopNone, Wait(100), PopNone]].concat());
@@ -200,6 +201,35 @@ fn retry_after_is_obeyed_up_to_its_limit() {
 }
 
 #[test]
+fn nobody_brings_a_key_forward_that_was_told_when_to_come_back() {
+    let now = Instant::now();
+    let mut queue = WorkQueue::new(BACKOFF, 1);
+    queue.add("a", Change, now);
+    queue.pop(now);
+    // Asked for while it was worked on, and after.
+    queue.add("a", Change, now);
+    assert_eq!(queue.done(&"a", RetryAfter(secs(60)), now).waits, Some(secs(60)));
+    queue.add("a", Change, now + secs(1));
+    assert_eq!(queue.next_due(), Some(now + secs(60)));
+    assert!(queue.pop(now + secs(59)).is_none());
+    assert!(queue.pop(now + secs(60)).is_some());
+}
+
+#[test]
+fn an_offer_brings_no_key_forward() {
+    let now = Instant::now();
+    let mut queue = WorkQueue::new(BACKOFF, 1);
+    queue.offer("a", Resync, now);
+    assert!(queue.pop(now).is_some(), "a key that does not wait is taken up");
+    queue.offer("a", Resync, now);
+    let waits = queue.done(&"a", Retry, now).waits;
+    queue.offer("a", Change, now);
+    assert_eq!(queue.next_due(), waits.map(|waits| now + waits));
+    queue.add("a", Change, now);
+    assert_eq!(queue.next_due(), Some(now), "news does");
+}
+
+#[test]
 fn what_ends_for_all_keys_at_once_slows_none_down_for_long() {
     let mut now = Instant::now();
     let mut queue = WorkQueue::new(BACKOFF, 1);
@@ -252,14 +282,15 @@ fn tells_what_waits_and_what_runs() {
     assert_eq!(queue.running(later).collect::<Vec<_>>(), [(&"a", secs(2))]);
     assert_eq!(queue.done(&"a", Settled, later), super::Done { worked: secs(2), waits: None });
     assert_eq!(queue.running(later).count(), 0);
-    // What it waits for now is the sooner of its back-off and what was asked for meanwhile.
+    // What it waits for now is the sooner of its back-off and what was asked for meanwhile, but not
+    // less than it was told to wait.
     queue.pop(later);
     let waits = queue.done(&"b", After(secs(7)), later).waits;
     assert_eq!(waits, Some(secs(7)));
     queue.add("a", Change, later);
     queue.pop(later);
     queue.add_after("a", Change, secs(3), later);
-    assert_eq!(queue.done(&"a", RetryAfter(secs(5)), later).waits, Some(secs(3)));
+    assert_eq!(queue.done(&"a", RetryAfter(secs(5)), later).waits, Some(secs(5)));
 }
 
 /// The queue as a list of wishes: nothing is merged, so nothing can be merged wrongly.
@@ -269,6 +300,7 @@ struct Model {
     /// With the priority each was handed out at, and its failures.
     active: BTreeMap<u8, (Priority, u32)>,
     failures: BTreeMap<u8, u32>,
+    not_before: BTreeMap<u8, Instant>,
     n_passed_over: u32,
 }
 
@@ -281,6 +313,7 @@ impl Model {
             let of_key = || self.wishes.iter().filter(|(k, _)| *k == key).map(|(_, wish)| wish);
             let priority = of_key().map(|wish| wish.priority).max().unwrap();
             let due = of_key().map(|wish| wish.due).min().unwrap();
+            let due = self.not_before.get(&key).map_or(due, |earliest| due.max(*earliest));
             (key, Wish { priority, due })
         })
         .collect()
@@ -307,6 +340,7 @@ impl Model {
         assert!(rivals.into_iter().all(|rival| rival.due >= wish.due), "the earliest goes first");
         assert_eq!(job.waited, now - wish.due);
         let failures = self.failures.remove(&job.key).unwrap_or(0);
+        self.not_before.remove(&job.key);
         assert_eq!(job.failures, failures);
         self.wishes.retain(|(key, _)| *key != job.key);
         self.active.insert(job.key, (wish.priority, failures));
@@ -332,6 +366,14 @@ fn random_run(seed: u64) {
             0..4 => {
                 let priority = if rng.bool() { Change } else { Resync };
                 let delay = secs(if rng.bool() { 0 } else { rng.u64(0..8) });
+                if rng.u8(0..4) == 0 {
+                    queue.offer(key, priority, now);
+                    let is_idle = !model.active.contains_key(&key);
+                    if is_idle && !model.waiting().contains_key(&key) {
+                        model.wishes.push((key, Wish { priority, due: now }));
+                    }
+                    continue;
+                }
                 queue.add_after(key, priority, delay, now);
                 model.wishes.push((key, Wish { priority, due: now + delay }));
             }
@@ -384,7 +426,11 @@ fn finish(
         RetryAfter(at_least) => Some(Wish { priority, due: jittered(queue, at_least) }),
     };
     match outcome {
-        Retry | RetryAfter(_) => drop(model.failures.insert(key, failures + 1)),
+        RetryAfter(at_least) => {
+            model.failures.insert(key, failures + 1);
+            model.not_before.insert(key, now + at_least);
+        }
+        Retry => drop(model.failures.insert(key, failures + 1)),
         RetryWithin(_) => drop(model.failures.insert(key, failures.max(2.min(failures + 1)))),
         Settled | After(_) => (),
     }

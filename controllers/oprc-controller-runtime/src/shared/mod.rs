@@ -109,6 +109,15 @@ impl<K: Key> Queue<K> {
         self.add_after(key, priority, Duration::ZERO);
     }
 
+    /// Asks for `key` to be worked on, unless it waits or is being worked on, as
+    /// [`WorkQueue::offer`] does.
+    pub fn offer(&self, key: K, priority: Priority) {
+        let now = Instant::now();
+        self.shared.state.lock().work.offer(key, priority, now);
+        self.shared.meters.adds.increment(1);
+        self.shared.bell.notify_one();
+    }
+
     /// Asks for `key` to be worked on in `delay`, as [`WorkQueue::add_after`] does.
     pub fn add_after(&self, key: K, priority: Priority, delay: Duration) {
         let now = Instant::now();
