@@ -108,3 +108,38 @@ async fn fields_that_are_not_known_are_ignored() {
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     crm.remove("a", 1).await;
 }
+
+#[tokio::test]
+async fn null_is_absent_for_optional_fields() {
+    let crm = target().await;
+    let mut unit = crm.unit("a", 1);
+    for field in [
+        "package_version",
+        "function_bindings",
+        "state_spec",
+        "odgm_config",
+        "selected_template",
+        "telemetry",
+        "nfr_requirements",
+        "restart",
+    ] {
+        unit[field] = json!(null);
+    }
+    for field in ["config", "secrets", "qos_requirement", "available_location"] {
+        unit["functions"][0][field] = json!(null);
+    }
+    unit["functions"][0]["replicas"]["max"] = json!(null);
+    for field in ["wasm_module_url", "max_concurrency", "need_http2", "min_scale"] {
+        unit["functions"][0]["provision_config"][field] = json!(null);
+    }
+    let answer = crm.post(&unit).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    // The same without the fields is the same unit.
+    crm.take("a", 1, StatusCode::OK).await;
+    crm.remove("a", 1).await;
+    unit["functions"] = json!(null);
+    unit["id"] = json!(crm.id("b"));
+    let answer = crm.post(&unit).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    crm.remove("b", 1).await;
+}

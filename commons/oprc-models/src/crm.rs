@@ -31,6 +31,7 @@ pub struct DeploymentResponse {
     /// The unit.
     pub id: UnitId,
     /// How it is.
+    #[serde(deserialize_with = "RunCondition::of_crm")]
     pub status: RunCondition,
     /// More, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +48,7 @@ pub struct UnitStatus {
     /// The generation that the rest speaks of.
     pub observed_generation: u64,
     /// In one word.
+    #[serde(deserialize_with = "RunCondition::of_crm")]
     pub status: RunCondition,
     /// In the CRM's own word.
     #[serde(default)]

@@ -17,6 +17,7 @@ pub mod event;
 pub mod history;
 pub mod meta;
 pub mod names;
+pub mod nulls;
 pub mod package;
 mod pointer;
 pub mod problem;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IntoDeserializer as _, value::Error as ValueError},
+};
 
 use crate::{
     meta::Timestamp,
@@ -38,8 +41,22 @@ pub enum RunCondition {
     Down,
     /// Being removed, or removed.
     Deleted,
-    /// A word of the Package Manager's, never of a CRM's: the cluster has not been heard from.
+    /// The state is not known: the cluster has not been heard from, or its CRM used a word that is
+    /// not one of the above.
     Unknown,
+}
+
+impl RunCondition {
+    /// Deserializes the word of a CRM: one that is not known is [`RunCondition::Unknown`].
+    ///
+    /// # Errors
+    ///
+    /// The value is no text.
+    pub fn of_crm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let known: Result<Self, ValueError> = Self::deserialize(word.as_str().into_deserializer());
+        Ok(known.unwrap_or(Self::Unknown))
+    }
 }
 
 /// What a CRM says that it holds for one unit.
@@ -89,6 +106,7 @@ pub struct DeploymentRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordStatus {
     /// In one word.
+    #[serde(deserialize_with = "RunCondition::of_crm")]
     pub condition: RunCondition,
     /// In the CRM's own word.
     #[serde(default)]
@@ -180,7 +198,7 @@ impl Refusal {
 
 /// What a cluster's agent last learned of one unit, under `records/{cluster}/{unit id}`.
 ///
-/// Invariant: it has a record or a refusal; the key is absent when there is neither.
+/// Invariant: it has a record, a refusal or an unreadable record; else the key is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredRecord {
     /// The cluster.
@@ -197,6 +215,10 @@ pub struct StoredRecord {
     /// Why the CRM does not take the unit's newest generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
+    /// Why the CRM's current record cannot be read. The state is then unknown, and `record` is the
+    /// last one that could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
     /// When this was first observed to be so.
     pub observed_at: Timestamp,
 }

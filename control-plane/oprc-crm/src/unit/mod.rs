@@ -1,12 +1,14 @@
 //! Reading a unit from a body: every violation, not the first.
 //!
 //! Each field is read on its own, so that one wrong field does not hide another. Unknown fields are
-//! ignored: a newer Package Manager may say more than this CRM acts on.
+//! ignored: a newer Package Manager may say more than this CRM acts on. A field that is `null` is
+//! absent.
 
 use oprc_models::{
     deployment::{NfrRequirements, TelemetryConfig},
     meta::Timestamp,
     names::{ClusterName, DeploymentKey, Key, PackageName, UnitId},
+    nulls::NullIsAbsent,
     package::{FunctionBinding, StateSpec},
     problem::Violation,
     unit::{DeploymentUnit, UnitFunction, UnitOdgmConfig},
@@ -125,7 +127,7 @@ impl Reader {
     }
 
     fn read<T: DeserializeOwned>(&mut self, pointer: String, value: Value) -> Option<T> {
-        match serde_path_to_error::deserialize(value) {
+        match serde_path_to_error::deserialize(NullIsAbsent(value)) {
             Ok(value) => Some(value),
             Err(err) => {
                 let pointer = pointer + &pointer_of(err.path());

@@ -1,3 +1,7 @@
+//! Units as they are sent: valid, wrong, and with `null` for what is optional.
+
+mod nulls;
+
 use serde_json::json;
 
 use super::*;
