@@ -8,7 +8,7 @@ use oprc_controller_runtime::{
     cache::{Cache, Freshness},
     leading::{Election, LeaseRuntime, Options as ElectionOptions, Term},
 };
-use oprc_controllers::{Context, Controllers, Recorder, Settings, Watchdog};
+use oprc_controllers::{Budget, Context, Controllers, Recorder, Settings, Watchdog};
 use oprc_cp_storage::keys::Key;
 use oprc_crm_client::breaker;
 use oprc_http::tls::{Tls, TlsError};
@@ -301,6 +301,10 @@ fn settings(calls: &oprc_config::pm::CrmCalls) -> Settings {
             probe_min: calls.breaker_probe_ms.millis(),
             seed: seed(),
             ..breaker::Config::default()
+        },
+        budget: Budget {
+            max_records: calls.max_records.count(),
+            max_bytes: calls.max_records_mib.count().saturating_mul(1024 * 1024),
         },
         ..defaults
     }

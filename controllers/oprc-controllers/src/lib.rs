@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{cluster::Fleet, deployment::Awaiting, queues::QueueFactory};
 pub use self::{
-    cluster::{Connect, Settings},
+    cluster::{Budget, Connect, Settings},
     context::{Context, Now},
     error::Error,
     events::Recorder,

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use oprc_models::nulls::NullIsAbsent;
 use reqwest::{
     StatusCode,
     header::{self, HeaderMap},
@@ -16,7 +17,7 @@ use serde_json::Value;
 use crate::{BoxError, CallError};
 
 /// The longest message that is taken from an answer, in characters.
-const MAX_MESSAGE_CHARS: usize = 1024;
+pub(crate) const MAX_MESSAGE_CHARS: usize = 1024;
 
 /// The most values in one body. A value takes up to a hundred bytes of memory for two bytes of
 /// JSON, so the limit of a body's length alone would let 16 MiB grow to half a gigabyte.
@@ -144,18 +145,44 @@ struct Told {
     current_generation: Option<u64>,
 }
 
-/// `body` as a document.
+/// `body` as a document; fields that are `null` count as absent.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallError> {
+    check_size(body)?;
+    serde_json::from_slice(body).or_else(|err| {
+        // Of a body that is no JSON at all, the first error says more.
+        let err = match serde_json::from_slice(body).map(NullIsAbsent) {
+            Ok(document) => match document.read() {
+                Ok(read) => return Ok(read),
+                Err(err) => err,
+            },
+            Err(_) => err,
+        };
+        Err(Cause::garbage(&err.to_string()))
+    })
+}
+
+/// `body` as a document whose fields are `null` only where the type has a null: no copy is made.
+pub(crate) fn parse_strictly<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallError> {
+    check_size(body)?;
+    serde_json::from_slice(body).map_err(|err| Cause::garbage(&err.to_string()))
+}
+
+fn check_size(body: &[u8]) -> Result<(), CallError> {
     if body.iter().filter(|&&byte| byte == b',').nth(MAX_VALUES).is_some() {
         return Err(Cause::TooMany.unanswered());
     }
-    serde_json::from_slice(body).map_err(|err| Cause::garbage(&err.to_string()))
+    Ok(())
 }
 
 /// The beginning of `text`, on one line: fit for a status, a log and a terminal.
 fn clip(text: &str) -> String {
+    clipped(text, MAX_MESSAGE_CHARS)
+}
+
+/// The first `max` characters of `text`, on one line.
+pub(crate) fn clipped(text: &str, max: usize) -> String {
     let line = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-    line.take(MAX_MESSAGE_CHARS).collect()
+    line.take(max).collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use oprc_models::{
     cluster::ClusterHealth,
-    crm::{CORRELATION_HEADER, DeploymentResponse, OWNER_HEADER, RecordPage, TERM_HEADER},
+    crm::{CORRELATION_HEADER, DeploymentResponse, OWNER_HEADER, TERM_HEADER},
     names::{ClusterName, UnitId},
     unit::DeploymentUnit,
 };
@@ -28,8 +28,9 @@ use tokio::{
 };
 
 use crate::{
-    CallError, Caller, Crm, Deleted, Watch,
+    CallError, Caller, Crm, Deleted, Page, Watch,
     answer::{Answer, Cause},
+    clip,
     credentials::Credentials,
     metrics::{self, Measured},
     options::{CrmOptions, InvalidOptions},
@@ -264,7 +265,12 @@ impl Crm for HttpCrm {
             reply: transport::Wanted::Document { limit_bytes: MAX_DOCUMENT_BYTES },
             is_change: false,
         };
-        self.call(&request, |reply| whole(reply)?.document()).await
+        let read = |reply| {
+            let mut health: ClusterHealth = whole(reply)?.document()?;
+            clip::bound_health(&mut health);
+            Ok(health)
+        };
+        self.call(&request, read).await
     }
 
     async fn apply(
@@ -330,7 +336,7 @@ impl Crm for HttpCrm {
         caller: &Caller,
         after: Option<&str>,
         limit: u32,
-    ) -> Result<RecordPage, CallError> {
+    ) -> Result<Page, CallError> {
         let mut query = vec![("limit", limit.to_string())];
         query.extend(after.map(|after| ("continue", after.to_owned())));
         let request = Request {

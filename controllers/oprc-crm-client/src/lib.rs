@@ -12,6 +12,7 @@
 
 mod answer;
 pub mod breaker;
+mod clip;
 mod credentials;
 mod error;
 mod http;
@@ -30,6 +31,7 @@ use oprc_models::{
     cluster::ClusterHealth,
     crm::{DeploymentResponse, RecordEvent, RecordPage},
     names::UnitId,
+    record::DeploymentRecord,
     unit::DeploymentUnit,
 };
 
@@ -56,6 +58,35 @@ pub enum Deleted {
     Begun,
     /// 204 or 404: observed not to be there.
     Gone,
+}
+
+/// One page of a listing of records.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The records that can be read.
+    pub items: Vec<DeploymentRecord>,
+    /// The records that cannot. Nothing may be concluded about their units.
+    pub unreadable: Vec<Unreadable>,
+    /// Token of the next page; `None`: this page is the last.
+    pub r#continue: Option<String>,
+    /// The CRM's revision that the listing is from; a watch goes on from there.
+    pub revision: u64,
+}
+
+impl From<RecordPage> for Page {
+    fn from(page: RecordPage) -> Self {
+        let RecordPage { items, r#continue, revision } = page;
+        Self { items, unreadable: Vec::new(), r#continue, revision }
+    }
+}
+
+/// A record that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its unit, if at least that can be read.
+    pub id: Option<UnitId>,
+    /// Why the record cannot be read, for people.
+    pub reason: String,
 }
 
 /// An unbroken run of a watch's events. It ends with an error, or when the CRM ends it.
@@ -93,7 +124,7 @@ pub trait Crm: Send + Sync + 'static {
         caller: &Caller,
         after: Option<&str>,
         limit: u32,
-    ) -> Result<RecordPage, CallError>;
+    ) -> Result<Page, CallError>;
 
     /// Every change of the records after the CRM's revision `from`; [`CallError::Gone`] when that
     /// is too old, and the caller has to list again.

@@ -418,6 +418,7 @@ fn reason_of(condition: RunCondition, part: &str) -> &'static str {
         (_, "Refused") => "Refused",
         (_, "ReconcileFailed") => "ReconcileFailed",
         (_, "ClusterNotConnected") => "ClusterNotConnected",
+        (_, "RecordUnreadable") => "RecordUnreadable",
         (_, "NotCreatedYet") => "NotCreatedYet",
         (_, "Updating") => "Updating",
         (RunCondition::Pending, _) => "Pending",
@@ -434,6 +435,9 @@ fn waiting_for(parts: &[ClusterPart]) -> String {
     let leaving =
         parts.iter().filter(|part| part.desired == Desired::Absent).map(|part| {
             match part.condition {
+                RunCondition::Unknown if part.reason == "RecordUnreadable" => {
+                    format!("{} (unreadable record)", part.cluster)
+                }
                 RunCondition::Unknown => format!("{} (not connected)", part.cluster),
                 RunCondition::Pending
                 | RunCondition::Deploying

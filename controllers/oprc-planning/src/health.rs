@@ -46,6 +46,10 @@ fn judge(
         let message = known.unwrap_or_else(|| "the cluster has not been heard from".to_owned());
         return (RunCondition::Unknown, "ClusterNotConnected", Some(message));
     }
+    if let Some(reason) = record.and_then(|record| record.unreadable.as_ref()) {
+        let message = format!("the CRM's record cannot be read: {reason}");
+        return (RunCondition::Unknown, "RecordUnreadable", Some(message));
+    }
     let refusal = record.and_then(|record| record.refusal.as_ref());
     let observed = record.and_then(|record| record.record.as_ref());
     // A CRM that keeps no hashes reports none.

@@ -139,6 +139,7 @@ pub(crate) fn stored_record(
         managed: true,
         record: record.map(Into::into),
         refusal,
+        unreadable: None,
         observed_at: Timestamp::UNIX_EPOCH,
     }
 }

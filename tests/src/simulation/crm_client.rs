@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
-use oprc_crm_client::{CallError, Caller, Crm, Deleted, Watch};
+use oprc_crm_client::{CallError, Caller, Crm, Deleted, Page, Watch};
 use oprc_models::{
     cluster::{ClusterHealth, HealthStatus, features},
-    crm::{DeploymentResponse, RecordPage, codes},
+    crm::{DeploymentResponse, codes},
     names::{ClusterName, UnitId},
     unit::DeploymentUnit,
 };
@@ -245,17 +245,12 @@ impl Crm for CrmClient {
         self.call(Kind::Delete, delete).await
     }
 
-    async fn list(
-        &self,
-        _: &Caller,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<RecordPage, CallError> {
+    async fn list(&self, _: &Caller, after: Option<&str>, limit: u32) -> Result<Page, CallError> {
         let after = after.map(str::to_owned);
         let list = move |world: &mut World, cluster: &ClusterName| {
             // Small pages, so that a listing takes several.
             let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(3);
-            Ok(world.crm_list(cluster, after.as_deref(), limit))
+            Ok(world.crm_list(cluster, after.as_deref(), limit).into())
         };
         self.call(Kind::Listing, list).await
     }

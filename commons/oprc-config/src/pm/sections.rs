@@ -96,6 +96,15 @@ settings! {
         ///
         /// Why 750: work goes on within a second of the CRM's return, at 1.3 wasted calls a second.
         breaker_probe_ms: Within<100, 300_000> = "OPRC_PM_CRM_BREAKER_PROBE_MS" or "750",
+        /// Records that one CRM may report, those of other installations included. A CRM that exceeds
+        /// this is not believed; the others go on.
+        ///
+        /// Why 100,000: several times what one cluster holds, and what one listing reads in a minute.
+        max_records: Within<100, 10_000_000> = "OPRC_PM_CRM_MAX_RECORDS" or "100000",
+        /// Memory that the records of one CRM may take, in MiB. The store takes about as much.
+        ///
+        /// Why 128: 100,000 records of a kilobyte, and a fraction of etcd's quota.
+        max_records_mib: Within<1, 16_384> = "OPRC_PM_CRM_MAX_RECORDS_MIB" or "128",
     }
 }
 

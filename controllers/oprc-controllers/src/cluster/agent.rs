@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
+    listing::Budget,
     mirror::{Mirror, Verdict},
     reach::Reach,
 };
@@ -37,6 +38,8 @@ pub struct Settings {
     pub deadline: Duration,
     /// The breaker.
     pub breaker: breaker::Config,
+    /// What one CRM may make us hold.
+    pub budget: Budget,
 }
 
 impl Default for Settings {
@@ -48,6 +51,7 @@ impl Default for Settings {
             max_in_flight: 12,
             deadline: Duration::from_secs(60),
             breaker: breaker::Config::default(),
+            budget: Budget::default(),
         }
     }
 }
@@ -72,6 +76,8 @@ pub(crate) struct View {
     pub(crate) is_unauthorized: bool,
     /// The last failure, while there is one.
     pub(crate) failure: Option<String>,
+    /// Why the last listing is not, or not fully, taken: a reason in one word, and for people.
+    pub(crate) listing_failure: Option<(&'static str, String)>,
     /// Records there that are not ours.
     pub(crate) n_unmanaged: u64,
     /// Orphans that are left alone, since they are too many at once.

@@ -47,6 +47,7 @@ const AGENT_PANICS: &str = "oprc_pm_agent_panics_total";
 pub(crate) fn describe_metrics() {
     metrics::describe_counter!(AGENT_PANICS, "Agents of clusters that panicked and were replaced.");
     reach::describe_metrics();
+    observe::describe_metrics();
 }
 
 /// All agents.

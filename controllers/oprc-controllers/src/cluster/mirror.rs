@@ -6,6 +6,8 @@
 //! Invariants:
 //! - a unit is [`Observation::Absent`] only when a complete listing that began after our last call
 //!   for it had no record of it, or the CRM itself said that it is gone;
+//! - a unit whose record could not be read is [`Observation::Unknown`] until it is read; where not
+//!   even the unit of such a record is known, no unit is absent;
 //! - after a call that was not answered, nothing but such a listing, or an answered call, says
 //!   what became of it.
 
@@ -22,6 +24,8 @@ use oprc_models::{
 use oprc_planning::unit::Observation;
 use tokio::time::Instant;
 
+use super::listing::{Budget, Held, Listing, ListingError, weight};
+
 /// What became of a call for a unit.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
@@ -37,6 +41,30 @@ pub(crate) enum Verdict {
     NotSent,
     /// It may or may not have been carried out.
     Unanswered,
+}
+
+/// What the mirror shows of a unit, as far as it matters to what is done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// The cluster holds this generation.
+    Present(u64, RunCondition),
+    /// The cluster does not hold it.
+    Absent,
+    /// Neither is known.
+    Unknown,
+}
+
+/// What is known of a unit, to be written down.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    /// The last record that could be read.
+    pub(crate) record: Option<Arc<DeploymentRecord>>,
+    /// Why the current record cannot be read.
+    pub(crate) unreadable: Option<String>,
+    /// Why the CRM refused the unit of which deployment.
+    pub(crate) refusal: Option<(Refusal, DeploymentKey)>,
+    /// Whether no `record` means that the CRM has none.
+    pub(crate) is_complete: bool,
 }
 
 /// What is remembered of our calls for one unit, until its record shows what they asked for.
@@ -66,8 +94,17 @@ pub(crate) struct Mirror {
     tick: u64,
     records: BTreeMap<UnitId, Arc<DeploymentRecord>>,
     calls: BTreeMap<UnitId, Calls>,
+    /// What the records take.
+    held: Held,
+    /// Units whose record could not be read at the last complete listing, and why. `records` has the
+    /// last one that could be.
+    unreadable: BTreeMap<UnitId, String>,
+    /// Why a record could not be read whose unit is not known.
+    nameless: Option<String>,
     /// The tick at which the last complete listing began.
     listed: Option<u64>,
+    /// As `listed`, but [`Mirror::distrust`] does not forget it.
+    settled: u64,
     /// Records of ours without a unit at the last complete listing: to be looked at a second time.
     suspects: BTreeSet<UnitId>,
 }
@@ -79,19 +116,15 @@ impl Mirror {
         self.tick
     }
 
-    /// Takes a complete listing that began at `began`; answers the units whose record changed.
-    pub(crate) fn replace(
-        &mut self,
-        began: u64,
-        listing: Vec<DeploymentRecord>,
-    ) -> BTreeSet<UnitId> {
+    /// Takes a complete listing that began at `began`; returns the units whose record changed.
+    pub(crate) fn replace(&mut self, began: u64, listing: Listing) -> BTreeSet<UnitId> {
+        let Listing { records: listed, mut unreadable, nameless, .. } = listing;
         let mut changed = BTreeSet::new();
         let mut records = BTreeMap::new();
-        // A record that moved between pages is listed twice.
-        let listing: BTreeMap<_, _> =
-            listing.into_iter().map(|record| (record.id.clone(), record)).collect();
-        for (id, record) in listing {
+        let mut held = Held::default();
+        for (id, record) in listed {
             let record = self.received(record, began);
+            held.add(weight(&record));
             match self.records.remove(&id) {
                 Some(before) if *before == record => {
                     records.insert(id, before);
@@ -102,8 +135,23 @@ impl Mirror {
                 }
             }
         }
-        changed.extend(std::mem::take(&mut self.records).into_keys());
-        self.records = records;
+        for (id, before) in std::mem::take(&mut self.records) {
+            // What is not listed may be what cannot be read.
+            if let Some(reason) = &nameless {
+                unreadable.entry(id.clone()).or_insert_with(|| reason.clone());
+            }
+            if unreadable.contains_key(&id) {
+                held.add(weight(&before));
+                records.insert(id, before);
+            } else {
+                changed.insert(id);
+            }
+        }
+        let before = std::mem::replace(&mut self.unreadable, unreadable);
+        let differs = |id: &&UnitId| before.get(*id) != self.unreadable.get(*id);
+        changed.extend(before.keys().chain(self.unreadable.keys()).filter(differs).cloned());
+        (self.records, self.held, self.nameless) = (records, held, nameless);
+        self.settled = began;
         self.listed = Some(began);
         // What was asked before the listing began is settled by it; a refusal stands until the
         // CRM takes something, and a deletion until its unit is forgotten.
@@ -119,6 +167,26 @@ impl Mirror {
     /// Forgets that a listing was complete: nothing is absent until the next one.
     pub(crate) fn distrust(&mut self) {
         self.listed = None;
+    }
+
+    /// Forgets everything that the CRM reported: it is not believed.
+    pub(crate) fn disbelieve(&mut self) {
+        self.distrust();
+        self.records.clear();
+        self.suspects.clear();
+        self.unreadable.clear();
+        (self.held, self.nameless) = (Held::default(), None);
+    }
+
+    /// Fails where the records take more than `budget` allows.
+    pub(crate) fn check(&self, budget: Budget) -> Result<(), ListingError> {
+        self.held.check(budget)
+    }
+
+    /// The first unreadable record and the number of units that are unknown for such a reason.
+    pub(crate) fn unreadable(&self) -> Option<(String, usize)> {
+        let first = self.unreadable.iter().next().map(|(id, reason)| format!("{id}: {reason}"));
+        Some((first.or_else(|| self.nameless.clone())?, self.unreadable.len().max(1)))
     }
 
     /// Whether a complete listing was taken.
@@ -137,6 +205,7 @@ impl Mirror {
         if self.records.get(&id).is_some_and(|held| held.generation > record.generation) {
             return None;
         }
+        self.unreadable.remove(&id);
         match event.r#type {
             RecordEventType::Added | RecordEventType::Modified => {
                 let shows_it = |calls: &Calls| {
@@ -147,10 +216,13 @@ impl Mirror {
                 if self.calls.get(&id).is_some_and(shows_it) {
                     self.calls.remove(&id);
                 }
-                self.records.insert(id.clone(), Arc::new(record));
+                self.held.add(weight(&record));
+                let before = self.records.insert(id.clone(), Arc::new(record));
+                self.held_no_more(before.as_deref());
             }
             RecordEventType::Deleted => {
-                self.records.remove(&id);
+                let before = self.records.remove(&id);
+                self.held_no_more(before.as_deref());
                 // Of what was there before the CRM last took it, this says nothing.
                 if let Some(calls) = self.calls.get_mut(&id)
                     && calls.deleted.is_some()
@@ -163,6 +235,12 @@ impl Mirror {
             RecordEventType::Bookmark => return None,
         }
         Some(id)
+    }
+
+    fn held_no_more(&mut self, record: Option<&DeploymentRecord>) {
+        if let Some(record) = record {
+            self.held.remove(weight(record));
+        }
     }
 
     /// Notes what became of a call for `id`.
@@ -195,7 +273,9 @@ impl Mirror {
             Verdict::Gone(generation) => {
                 (calls.applied, calls.deleted) = (None, Some(generation));
                 (calls.is_gone, calls.refusal) = (true, None);
-                self.records.remove(id);
+                self.unreadable.remove(id);
+                let before = self.records.remove(id);
+                self.held_no_more(before.as_deref());
             }
             Verdict::Refused(..) | Verdict::NotSent => (),
             Verdict::Unanswered => (calls.is_gone, calls.is_unanswered) = (false, true),
@@ -206,16 +286,47 @@ impl Mirror {
     pub(crate) fn observe(&self, id: &UnitId) -> Observation<'_> {
         let Some(listed) = self.listed else { return Observation::Unknown };
         let calls = self.calls.get(id);
-        if calls.is_some_and(|calls| calls.is_unanswered) {
+        if calls.is_some_and(|calls| calls.is_unanswered) || self.unreadable.contains_key(id) {
             return Observation::Unknown;
         }
         if let Some(record) = self.records.get(id) {
             return Observation::Present(record);
         }
-        match calls {
-            Some(calls) if !calls.is_gone && calls.ended > listed => Observation::Unknown,
-            Some(_) | None => Observation::Absent,
+        let is_gone = calls.is_some_and(|calls| calls.is_gone);
+        let is_later = calls.is_some_and(|calls| calls.ended > listed);
+        if !is_gone && (is_later || self.nameless.is_some()) {
+            return Observation::Unknown;
         }
+        Observation::Absent
+    }
+
+    /// What is shown of `id`, whether or not the mirror is trusted now.
+    ///
+    /// Two that differ have something new in between; a failed key is tried early for that alone.
+    pub(crate) fn shown(&self, id: &UnitId) -> Shown {
+        let calls = self.calls.get(id);
+        let is_gone = calls.is_some_and(|calls| calls.is_gone);
+        let is_later = calls.is_some_and(|calls| calls.ended > self.settled);
+        if calls.is_some_and(|calls| calls.is_unanswered) || self.unreadable.contains_key(id) {
+            return Shown::Unknown;
+        }
+        match self.records.get(id) {
+            Some(record) => Shown::Present(record.generation, record.status.condition),
+            None if !is_gone && (is_later || self.nameless.is_some()) => Shown::Unknown,
+            None => Shown::Absent,
+        }
+    }
+
+    /// Whether `refusal` says what the last refusal of `id` said.
+    pub(crate) fn is_known(&self, id: &UnitId, refusal: &Refusal) -> bool {
+        let before = self.calls.get(id).and_then(|calls| calls.refusal.as_ref());
+        before.is_some_and(|(before, _)| Refusal { at: before.at, ..refusal.clone() } == *before)
+    }
+
+    /// Whether the CRM refused this generation of `id`.
+    pub(crate) fn is_refused(&self, id: &UnitId, generation: u64) -> bool {
+        let before = self.calls.get(id).and_then(|calls| calls.refusal.as_ref());
+        before.is_some_and(|(refusal, _)| refusal.generation == generation)
     }
 
     /// When the CRM took `generation` of `id`, if no listing since then could show it: the same
@@ -242,13 +353,15 @@ impl Mirror {
         self.calls.get(id).is_some_and(deleted)
     }
 
-    /// The record of `id`, and why the CRM refused the unit of which deployment.
-    pub(crate) fn report(
-        &self,
-        id: &UnitId,
-    ) -> (Option<Arc<DeploymentRecord>>, Option<(Refusal, DeploymentKey)>) {
-        let refusal = self.calls.get(id).and_then(|calls| calls.refusal.clone());
-        (self.records.get(id).cloned(), refusal)
+    /// What is known of `id`.
+    pub(crate) fn report(&self, id: &UnitId) -> Reported {
+        let unreadable = self.unreadable.get(id).cloned();
+        Reported {
+            record: self.records.get(id).cloned(),
+            refusal: self.calls.get(id).and_then(|calls| calls.refusal.clone()),
+            is_complete: self.is_listed() && unreadable.is_none() && self.nameless.is_none(),
+            unreadable,
+        }
     }
 
     /// Forgets the calls that the listing that began at `began` has settled, for ids that are

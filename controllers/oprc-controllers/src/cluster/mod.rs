@@ -1,6 +1,6 @@
 //! The cluster controller: one agent per registered cluster.
 //!
-//! An agent keeps a mirror of what its CRM holds ([`observe`]), brings about the cluster's units
+//! An agent keeps a mirror of what its CRM holds ([`observe`], [`listing`]), brings about the cluster's units
 //! ([`units`]), writes down what it observed ([`records`]) and how the cluster is ([`status`]).
 //! [`fleet`] starts and stops agents as clusters come and go.
 //!
@@ -9,6 +9,7 @@
 
 mod agent;
 mod fleet;
+mod listing;
 mod mirror;
 mod observe;
 mod reach;
@@ -19,4 +20,4 @@ mod triggers;
 mod units;
 
 pub(crate) use self::fleet::{Fleet, describe_metrics};
-pub use self::{agent::Settings, fleet::Connect};
+pub use self::{agent::Settings, fleet::Connect, listing::Budget};

@@ -3,24 +3,25 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
+use metrics::{counter, describe_counter};
 use oprc_controller_runtime::{cache::State, queue::Priority};
 use oprc_crm_client::CallError;
 use oprc_models::{
     cluster::{ClusterHealth, features},
-    names::{DeploymentKey, UnitId},
+    crm::RecordEvent,
+    names::UnitId,
     record::DeploymentRecord,
 };
 use oprc_observability::Report;
 use oprc_planning::unit::Observation;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::agent::{Agent, Work};
+use super::{
+    agent::{Agent, Failure, Work},
+    listing::{Listing, ListingError, list},
+};
 
-/// Records in one page.
-const PAGE: u32 = 500;
-
-/// Records of one CRM that are taken at the most. A CRM that reports more is not believed.
-const MAX_RECORDS: usize = 200_000;
+const LISTINGS_FAILED: &str = "oprc_pm_crm_listings_failed_total";
 
 /// At the least between two listings.
 const LISTING_SPACING: Duration = Duration::from_secs(1);
@@ -28,13 +29,22 @@ const LISTING_SPACING: Duration = Duration::from_secs(1);
 /// Between two tries of a health check or a listing that failed, while the breaker is closed.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// After a listing that exceeded a limit: to read as much every second would be what the limits are
+/// there to prevent.
+const AFTER_EXCESS: Duration = Duration::from_secs(60);
+
+/// Between two looks at whether the store has taken the records that wait to be written.
+const BACKLOG: Duration = Duration::from_millis(100);
+
 /// Below this many orphans at once, all are deleted; above, only if they are at most half of what
 /// the cluster holds of ours. An emptied or restored store must not empty clusters.
 const FEW_ORPHANS: usize = 5;
 
 /// Asks for the CRM's health, as its breaker's probe while that is open; forever.
 pub(super) async fn keep_health(agent: &Agent) {
+    let mut not_before = Instant::now();
     loop {
+        sleep_until(not_before).await;
         let caller = agent.caller();
         let result = agent.probe(agent.crm.health(&caller)).await;
         let pause = match result {
@@ -49,6 +59,7 @@ pub(super) async fn keep_health(agent: &Agent) {
                     agent.mirror.lock().distrust();
                 }
                 take_failure(agent, &error);
+                not_before = Instant::now() + error.retry_after().unwrap_or_default();
                 RETRY
             }
             None => RETRY,
@@ -101,6 +112,7 @@ fn take_failure(agent: &Agent, error: &CallError) {
 /// Keeps the mirror: lists, then watches or polls, and lists again when asked; forever.
 pub(super) async fn keep_mirror(agent: &Agent) {
     let mut next_listing = Instant::now();
+    let mut next_watch = next_listing;
     loop {
         sleep_until(next_listing).await;
         if !agent.may_call() {
@@ -109,81 +121,84 @@ pub(super) async fn keep_mirror(agent: &Agent) {
         }
         let began = Instant::now();
         next_listing = began + LISTING_SPACING;
-        match list(agent).await {
-            Ok(revision) => follow(agent, revision, began).await,
-            Err(error) => {
-                tracing::warn!(cluster = %agent.cluster, error = %Report(&error), "listing failed");
-                take_failure(agent, &error);
-                let retry_after = error.retry_after().unwrap_or_default();
-                next_listing = Instant::now() + RETRY.max(retry_after);
-            }
-        }
-    }
-}
-
-/// Takes one complete listing; answers the CRM's revision that it is from.
-async fn list(agent: &Agent) -> Result<u64, CallError> {
-    let caller = agent.caller();
-    let began = agent.mirror.lock().begin_listing();
-    let mut found: Vec<DeploymentRecord> = Vec::new();
-    let mut after: Option<String> = None;
-    let mut revision = None;
-    loop {
-        let page = agent.crm.list(&caller, after.as_deref(), PAGE);
-        let page = match agent.call(page).await {
-            Ok(page) => page,
-            Err(super::agent::Failure::Call(error)) => return Err(error),
-            Err(super::agent::Failure::Parked) => return Err(unanswered("the breaker is open")),
+        written_down(agent).await;
+        let followed = match list(agent).await {
+            Ok((listing, revision)) => match take_listing(agent, listing) {
+                Ok(()) => follow(agent, revision, began, &mut next_watch).await,
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
         };
-        revision.get_or_insert(page.revision);
-        found.extend(page.items);
-        if found.len() > MAX_RECORDS {
-            return Err(unanswered("the listing has too many records"));
-        }
-        match page.r#continue {
-            None => break,
-            // A CRM that goes in circles would be listed without end.
-            Some(next) if after.as_ref() == Some(&next) => {
-                return Err(unanswered("the listing does not advance"));
-            }
-            Some(next) => after = Some(next),
+        if let Err(error) = followed {
+            next_listing = Instant::now() + take_listing_failure(agent, &error);
         }
     }
-    take_listing(agent, began, found);
-    Ok(revision.unwrap_or_default())
 }
 
-fn unanswered(why: &'static str) -> CallError {
-    CallError::Unanswered { source: why.into() }
+/// Waits until the records that were observed are written down, all but as many as a CRM may have:
+/// a CRM that changes faster than the store takes writes is read no faster.
+async fn written_down(agent: &Agent) {
+    while agent.records.len() > agent.settings.budget.max_records {
+        sleep(BACKLOG).await;
+    }
 }
 
-fn take_listing(agent: &Agent, began: u64, found: Vec<DeploymentRecord>) {
+/// Notes that there is no listing; returns how long to wait before the next.
+fn take_listing_failure(agent: &Agent, error: &ListingError) -> Duration {
+    let (reason, message) = (error.reason(), error.message());
+    tracing::warn!(cluster = %agent.cluster, reason, error = message, "listing failed");
+    counter!(LISTINGS_FAILED, "cluster" => agent.cluster.to_string(), "reason" => reason)
+        .increment(1);
+    agent.view.lock().listing_failure = Some((reason, message));
+    match error {
+        ListingError::Call(error) => {
+            take_failure(agent, error);
+            RETRY.max(error.retry_after().unwrap_or_default())
+        }
+        ListingError::OverBudget(_) | ListingError::Endless(_) => {
+            agent.mirror.lock().disbelieve();
+            agent.status_changed();
+            AFTER_EXCESS
+        }
+    }
+}
+
+fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
     let ours = |record: &DeploymentRecord| *record.owner == *agent.context.owner;
-    let mut work: Vec<Work>;
-    let mut to_report;
-    let (n_held, n_unmanaged);
+    let mut news = Vec::new();
+    // Has nothing new, and is looked at nevertheless unless it waits for a time of its own.
+    let mut rest = Vec::new();
+    let changed: BTreeSet<UnitId>;
+    let mut not_written = BTreeSet::new();
+    let (n_held, n_unmanaged, unreadable);
     {
         let state = agent.context.cache.read();
         let mut mirror = agent.mirror.lock();
-        to_report = mirror.replace(began, found);
+        let began = listing.began;
+        let units = state.units_of_cluster(&agent.cluster).iter().filter_map(|deployment| {
+            let id = &state.unit(&agent.cluster, deployment)?.value.id;
+            Some((deployment, id))
+        });
+        let before: Vec<_> = units.map(|(of, id)| (of, id, mirror.shown(id))).collect();
+        changed = mirror.replace(began, listing);
+        mirror.check(agent.settings.budget)?;
         mirror.forget_settled(began, |id| has_unit(agent, &state, id));
-        let settled = |deployment: &DeploymentKey| {
-            let entry = state.unit(&agent.cluster, deployment)?;
-            let id = &entry.value.id;
-            let is_held = mirror.observe(id) != Observation::Absent;
-            (is_held && !to_report.contains(id)).then_some(())
-        };
-        let units = state.units_of_cluster(&agent.cluster).iter();
-        let unsettled = units.filter(|deployment| settled(deployment).is_none());
-        work = unsettled.cloned().map(Work::Unit).collect();
+        for (deployment, id, before) in before {
+            let is_settled = mirror.observe(id) != Observation::Absent && !changed.contains(id);
+            if mirror.shown(id) != before {
+                news.push(Work::Unit(deployment.clone()));
+            } else if !is_settled {
+                rest.push(Work::Unit(deployment.clone()));
+            }
+        }
         // What is stored and was not listed is to be removed from the store; what was listed and is
         // not stored is to be written, again where a restored store has lost it.
         let stored = state.records.get(&agent.cluster);
         let ids = stored.into_iter().flatten().map(|(id, _)| id);
-        to_report.extend(ids.filter(|id| !mirror.holds(id)).cloned());
+        not_written.extend(ids.filter(|id| !mirror.holds(id)).cloned());
         let is_stored = |id: &UnitId| stored.is_some_and(|stored| stored.contains_key(id));
         let held = mirror.records().map(|(id, _)| id);
-        to_report.extend(held.filter(|id| !is_stored(id)).cloned());
+        not_written.extend(held.filter(|id| !is_stored(id)).cloned());
 
         n_unmanaged = mirror.records().filter(|(_, record)| !ours(record)).count();
         let without_unit: BTreeSet<_> = mirror
@@ -196,12 +211,17 @@ fn take_listing(agent: &Agent, began: u64, found: Vec<DeploymentRecord>) {
         n_held = if is_too_many { without_unit.len() } else { 0 };
         let orphans = mirror.suspect(without_unit);
         if !is_too_many {
-            work.extend(orphans.into_iter().map(Work::Orphan));
+            rest.extend(orphans.into_iter().map(Work::Orphan));
         }
+        unreadable = mirror.unreadable();
     }
     {
         let mut view = agent.view.lock();
         view.failure = None;
+        view.listing_failure = unreadable.map(|(first, n)| {
+            let message = format!("units whose record cannot be read: {n}, for example {first}");
+            ("RecordsUnreadable", message)
+        });
         view.n_unmanaged = u64::try_from(n_unmanaged).unwrap_or(u64::MAX);
         view.n_held_orphans = n_held;
     }
@@ -209,13 +229,20 @@ fn take_listing(agent: &Agent, began: u64, found: Vec<DeploymentRecord>) {
         tracing::error!(cluster = %agent.cluster, n_orphans = n_held, "too many orphans; held");
     }
     agent.release();
-    for id in to_report {
+    for id in &not_written {
+        agent.records.offer(id.clone(), Priority::Resync);
+    }
+    for id in changed {
         agent.records.add(id, Priority::Resync);
     }
-    for work in work {
+    for work in news {
         agent.units.add(work, Priority::Resync);
     }
+    for work in rest {
+        agent.units.offer(work, Priority::Resync);
+    }
     agent.status_changed();
+    Ok(())
 }
 
 /// By its id alone: which deployment it is of is the CRM's word, and nothing is deleted on that.
@@ -224,8 +251,15 @@ fn has_unit(agent: &Agent, state: &State, id: &UnitId) -> bool {
 }
 
 /// Follows the records from a listing that was made at `listed`, until another is due or wanted.
-async fn follow(agent: &Agent, revision: u64, listed: Instant) {
-    let can_watch = {
+///
+/// `next_watch` is when the CRM may be asked for a watch again.
+async fn follow(
+    agent: &Agent,
+    revision: u64,
+    listed: Instant,
+    next_watch: &mut Instant,
+) -> Result<(), ListingError> {
+    let can_watch = Instant::now() >= *next_watch && {
         let view = agent.view.lock();
         let features = view.health.as_ref().map(|health| health.features.as_slice());
         features.unwrap_or_default().iter().any(|feature| feature == features::WATCH)
@@ -248,31 +282,65 @@ async fn follow(agent: &Agent, revision: u64, listed: Instant) {
     if can_watch {
         tokio::select! {
             biased;
-            () = agent.listing_wanted.notified() => (),
-            _ = timeout_at(due, watch(agent, revision)) => (),
+            () = agent.listing_wanted.notified() => Ok(()),
+            watched = timeout_at(due, watch(agent, revision, next_watch)) => watched.unwrap_or(Ok(())),
         }
     } else {
         let _ = timeout_at(due, agent.listing_wanted.notified()).await;
+        Ok(())
     }
 }
 
 /// Takes event after event, until the watch ends.
-async fn watch(agent: &Agent, revision: u64) {
+async fn watch(agent: &Agent, revision: u64, next_watch: &mut Instant) -> Result<(), ListingError> {
     let caller = agent.caller();
-    let Ok(mut events) = agent.call(agent.crm.watch(&caller, revision)).await else { return };
+    let mut events = match agent.call(agent.crm.watch(&caller, revision)).await {
+        Ok(events) => events,
+        Err(Failure::Call(error)) => {
+            *next_watch = Instant::now() + error.retry_after().unwrap_or_default();
+            return Ok(());
+        }
+        Err(Failure::Parked) => return Ok(()),
+    };
     while let Some(event) = events.next().await {
         let event = match event {
             Ok(event) => event,
             Err(error) => {
                 tracing::info!(cluster = %agent.cluster, error = %error, "watch of records ended");
-                return;
+                return Ok(());
             }
         };
-        let deployment = event.record.as_ref().map(|record| record.deployment_key.clone());
-        let Some(id) = agent.mirror.lock().take(event) else { continue };
-        if let Some(deployment) = deployment {
-            agent.units.add(Work::Unit(deployment), Priority::Change);
-        }
-        agent.records.add(id, Priority::Change);
+        take_event(agent, event)?;
+        written_down(agent).await;
     }
+    Ok(())
+}
+
+fn take_event(agent: &Agent, event: RecordEvent) -> Result<(), ListingError> {
+    let Some(id) = event.record.as_ref().map(|record| record.id.clone()) else { return Ok(()) };
+    let is_news = {
+        let mut mirror = agent.mirror.lock();
+        let before = mirror.shown(&id);
+        if mirror.take(event).is_none() {
+            return Ok(());
+        }
+        mirror.check(agent.settings.budget)?;
+        mirror.shown(&id) != before
+    };
+    // By its id: which deployment it is of is the CRM's word.
+    let place = is_news.then(|| agent.context.cache.read().place_of_unit(&id).cloned()).flatten();
+    if let Some((_, deployment)) = place.filter(|(cluster, _)| *cluster == agent.cluster) {
+        agent.units.add(Work::Unit(deployment), Priority::Change);
+    }
+    agent.records.add(id, Priority::Change);
+    Ok(())
+}
+
+/// Describes this module's metrics to the recorder.
+pub(super) fn describe_metrics() {
+    describe_counter!(
+        LISTINGS_FAILED,
+        "Listings of CRMs that were not taken, by cluster and reason: the call failed, the CRM \
+         exceeds its budget, or the listing does not end."
+    );
 }

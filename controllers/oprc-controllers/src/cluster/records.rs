@@ -4,7 +4,7 @@ use oprc_controller_runtime::controller::Requeue;
 use oprc_cp_storage::{Write, keys::Key};
 use oprc_models::{names::UnitId, record::StoredRecord};
 
-use super::agent::Agent;
+use super::{agent::Agent, mirror::Reported};
 use crate::{
     context::{put, remove, require_readable},
     error::Error,
@@ -28,16 +28,13 @@ fn decide(agent: &Agent, id: &UnitId) -> Result<Option<Write>, Error> {
     require_readable(&state, |unreadable| *unreadable == key)?;
     let stored = state.record(&agent.cluster, id);
 
-    let (record, refusal, is_listed) = {
-        let mirror = agent.mirror.lock();
-        let (record, refusal) = mirror.report(id);
-        (record, refusal, mirror.is_listed())
-    };
+    let is_listed = agent.mirror.lock().is_listed();
+    let Reported { record, unreadable, refusal, is_complete } = agent.mirror.lock().report(id);
     // Before a listing was complete, having no record of it means nothing: what was known stands.
     let known = stored.and_then(|entry| entry.value.record.clone());
     let record = match record {
         Some(record) => Some(record),
-        None if is_listed => None,
+        None if is_complete => None,
         None => known,
     };
     let refusal = refusal.or_else(|| {
@@ -46,7 +43,12 @@ fn decide(agent: &Agent, id: &UnitId) -> Result<Option<Write>, Error> {
     });
     let (refusal, refused) = refusal.unzip();
     let of_record = record.as_ref().map(|record| record.deployment_key.clone());
-    let Some(deployment_key) = of_record.or(refused) else {
+    // Of an unreadable record that never could be read, the unit says whose it is.
+    let of_unit = || {
+        let (cluster, deployment) = state.place_of_unit(id)?;
+        (unreadable.is_some() && *cluster == agent.cluster).then(|| deployment.clone())
+    };
+    let Some(deployment_key) = of_record.or(refused).or_else(of_unit) else {
         return Ok(stored.map(|entry| remove(&key, entry.revision)));
     };
     let mut new = StoredRecord {
@@ -56,6 +58,7 @@ fn decide(agent: &Agent, id: &UnitId) -> Result<Option<Write>, Error> {
         managed: record.as_ref().is_none_or(|record| *record.owner == *agent.context.owner),
         record,
         refusal,
+        unreadable,
         observed_at: (agent.context.now)(),
     };
     if let Some(entry) = stored {

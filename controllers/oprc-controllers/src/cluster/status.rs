@@ -108,7 +108,7 @@ fn status(
         Connectivity::Unreachable
     } else if is_listed && view.is_identified == Some(true) {
         Connectivity::Connected
-    } else if view.failure.is_some() {
+    } else if view.failure.is_some() || view.listing_failure.is_some() {
         // Failing since before it was first heard, or back and not listed yet.
         Connectivity::Unreachable
     } else {
@@ -122,7 +122,9 @@ fn status(
         Connectivity::Connected => None,
         Connectivity::Unknown => Some("not heard from yet".to_owned()),
         Connectivity::Unreachable | Connectivity::Unauthorized | Connectivity::Misidentified => {
-            view.failure.clone().or_else(|| Some("waits for a complete listing".to_owned()))
+            let listing = view.listing_failure.as_ref().map(|(_, message)| message.clone());
+            let known = view.failure.clone().or(listing);
+            known.or_else(|| Some("waits for a complete listing".to_owned()))
         }
     };
     let health = view.health.clone().map(|mut health| {
@@ -184,6 +186,10 @@ fn conditions(
             format!("the CRM does not keep {}", missing.join(" and "))
         };
         conditions.push(Condition::new("Fenced", truth, reason, message, 0, now));
+    }
+    if let Some((reason, message)) = &view.listing_failure {
+        let message = message.clone();
+        conditions.push(Condition::new("ListingFailed", Truth::True, reason, message, 0, now));
     }
     if view.n_held_orphans > 0 {
         let message = format!(

@@ -100,7 +100,7 @@ pub(crate) fn note_failure(agent: &Agent, work: &Work, failure: &controller::Fai
         let Some(entry) = state.unit(&agent.cluster, deployment) else { return };
         (entry.value.id.clone(), entry.value.unpack().unit.generation)
     };
-    let is_known = agent.mirror.lock().report(&id).1.is_some_and(|(refusal, _)| {
+    let is_known = agent.mirror.lock().report(&id).refusal.is_some_and(|(refusal, _)| {
         refusal.generation == generation && refusal.code.as_deref() == Some(reason)
     });
     if is_known {
@@ -207,10 +207,13 @@ async fn apply(
     unit: &DeploymentUnit,
     reason: Reason,
 ) -> Result<Requeue, Error> {
-    tracing::info!(
-        cluster = %agent.cluster, deployment = %unit.deployment_key, unit = %unit.id,
-        generation = unit.generation, ?reason, "applying unit"
-    );
+    // A refused unit is tried again for as long as it is wanted: one line is enough.
+    if !agent.mirror.lock().is_refused(&unit.id, unit.generation) {
+        tracing::info!(
+            cluster = %agent.cluster, deployment = %unit.deployment_key, unit = %unit.id,
+            generation = unit.generation, ?reason, "applying unit"
+        );
+    }
     let call = Call::begin(agent, &unit.id, &unit.deployment_key, unit.generation);
     if let Some(refusal) = unable(agent, unit) {
         return call.fail(work, Failure::Call(refusal));
@@ -308,22 +311,29 @@ impl<'a> Call<'a> {
             }
             Failure::Call(error) => error,
         };
-        tracing::warn!(
-            cluster = %agent.cluster, unit = %self.id, generation = self.generation,
-            took_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            error = %Report(&error), "CRM call failed"
-        );
         if error.may_have_been_done() {
             agent.want_listing();
         }
         let generation = self.generation;
         let about = About::Deployment(self.deployment.clone());
         let verdict = self.verdict_of(&error);
+        let is_known = matches!(
+            &verdict,
+            Verdict::Refused(refusal, _) if agent.mirror.lock().is_known(self.id, refusal)
+        );
+        if !is_known {
+            tracing::warn!(
+                cluster = %agent.cluster, unit = %self.id, generation = self.generation,
+                took_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                error = %Report(&error), "CRM call failed"
+            );
+        }
         self.end(verdict);
         let (cluster, retry_after) = (agent.cluster.clone(), error.retry_after());
         let error = Error::Call { cluster, generation, source: error, retry_after };
-        if agent.next_probe().is_some() {
-            // The breaker is open: it paces the tries, and all goes on at once when it heals.
+        if agent.next_probe().is_some() && retry_after.is_none() {
+            // The breaker is open: it paces the tries, and all goes on at once when it heals. A CRM
+            // that said when to come back is not asked sooner for that.
             agent.context.recorder.warning(about, error.reason().unwrap_or("CallFailed"), || {
                 format!("{}; goes on when the cluster is back", Report(&error))
             });

@@ -8,17 +8,20 @@ use std::{
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
-use oprc_crm_client::{CallError, Caller, Crm, Deleted, Watch};
+use oprc_crm_client::{CallError, Caller, Crm, Deleted, Page, Unreadable, Watch};
 use oprc_models::{
     cluster::{ClusterHealth, HealthStatus, features},
-    crm::{DeploymentResponse, RecordEvent, RecordEventType, RecordPage, codes},
+    crm::{DeploymentResponse, RecordEvent, RecordEventType, codes},
     meta::Timestamp,
     names::{ClusterName, UnitId},
     record::{DeploymentRecord, RecordStatus, RunCondition},
     unit::DeploymentUnit,
 };
 use parking_lot::Mutex;
-use tokio::{sync::broadcast, time::sleep};
+use tokio::{
+    sync::broadcast,
+    time::{Instant, sleep},
+};
 
 /// What the next call for a unit does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,15 @@ pub(crate) enum Fault {
     Refused,
     /// Nothing answers, and nothing is done.
     Timeout,
+}
+
+/// A listing that never ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endless {
+    /// Each page has new records.
+    Records,
+    /// The pages go in a circle.
+    Circle,
 }
 
 #[derive(Default)]
@@ -45,9 +57,19 @@ pub(crate) struct Inner {
     pub(crate) poison: Option<String>,
     /// Calls that changed something, in order: `create x 1`, `update x 2`, `delete x`.
     pub(crate) effects: Vec<String>,
+    /// Every call for a unit is refused.
+    pub(crate) is_refusing: bool,
+    /// Every call for a unit is answered 429, with this `Retry-After`.
+    pub(crate) busy: Option<Duration>,
+    /// When each call for a unit came.
+    pub(crate) called_at: Vec<Instant>,
+    /// How its listings never end.
+    pub(crate) endless: Option<Endless>,
     /// Calls that came in, whatever became of them, health and listings aside.
     pub(crate) n_calls: usize,
     pub(crate) n_probes: usize,
+    /// Records that a listing cannot read.
+    pub(crate) unreadable: Vec<Unreadable>,
     revision: u64,
 }
 
@@ -100,6 +122,25 @@ impl SimulatedCrm {
         let _ = self.events.send(event);
     }
 
+    /// The page after `after` of a listing that never ends.
+    fn endless_page(&self, endless: Endless, after: Option<&str>) -> Page {
+        let n: u64 = after.map_or(0, |after| after.parse().unwrap());
+        let (n_items, next) = match endless {
+            Endless::Records => (500, n + 1),
+            Endless::Circle => (0, (n + 1) % 3),
+        };
+        let items = (0..n_items).map(|i| {
+            let unit = serde_json::from_value(serde_json::json!({
+                "id": format!("u-{n}-{i}"), "deployment_key": "a", "package_name": "shop",
+                "class_key": "cart", "target_env": self.cluster, "generation": 1,
+                "spec_hash": "x", "owner": "oprc-pm", "created_at": Timestamp::UNIX_EPOCH,
+            }));
+            record_of(&unit.unwrap(), &self.cluster)
+        });
+        let items = items.collect();
+        Page { items, unreadable: Vec::new(), r#continue: Some(next.to_string()), revision: 0 }
+    }
+
     fn check_alive(&self) -> Result<(), CallError> {
         if self.inner.lock().is_dead {
             return Err(CallError::Unreachable { source: "connection refused".into() });
@@ -111,7 +152,12 @@ impl SimulatedCrm {
         let (fault, latency) = {
             let mut inner = self.inner.lock();
             inner.n_calls += 1;
-            (inner.faults.pop_front(), inner.latency)
+            inner.called_at.push(Instant::now());
+            if let Some(wait) = inner.busy {
+                return Err(CallError::Busy { retry_after: Some(wait), status: 429 });
+            }
+            let refused = inner.is_refusing.then_some(Fault::Refused);
+            (refused.or_else(|| inner.faults.pop_front()), inner.latency)
         };
         if !latency.is_zero() {
             sleep(latency).await;
@@ -245,13 +291,11 @@ impl Crm for SimulatedCrm {
         Ok(if was_there { Deleted::Begun } else { Deleted::Gone })
     }
 
-    async fn list(
-        &self,
-        _: &Caller,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<RecordPage, CallError> {
+    async fn list(&self, _: &Caller, after: Option<&str>, limit: u32) -> Result<Page, CallError> {
         self.check_alive()?;
+        if let Some(endless) = self.inner.lock().endless {
+            return Ok(self.endless_page(endless, after));
+        }
         let inner = self.inner.lock();
         let start = inner.records.iter().filter(|(id, _)| after.is_none_or(|a| id.as_str() > a));
         let limit = usize::try_from(limit).unwrap();
@@ -260,7 +304,8 @@ impl Crm for SimulatedCrm {
         let items: Vec<_> = items.into_iter().take(limit).collect();
         let last = items.last().map(|record| record.id.to_string());
         let r#continue = last.filter(|_| has_more);
-        Ok(RecordPage { items, r#continue, revision: inner.revision })
+        let unreadable = inner.unreadable.clone();
+        Ok(Page { items, unreadable, r#continue, revision: inner.revision })
     }
 
     async fn watch(&self, _: &Caller, from: u64) -> Result<Watch, CallError> {

@@ -1,6 +1,7 @@
 //! The controllers of one term, over a store in memory and simulated CRMs, on a paused clock.
 
 mod crm;
+mod distrust;
 mod documents;
 mod events;
 mod faults;

@@ -1,4 +1,6 @@
-//! Pages and events with records that cannot be read.
+//! Pages and events with records that cannot be read, and with `null` for what is optional.
+
+mod nulls;
 
 use serde_json::json;
 
@@ -13,31 +15,52 @@ fn record(id: &str, owner: &Value) -> Value {
     })
 }
 
-/// Reads a page with a good record and `items`; `want` is how many are read and skipped.
+/// Reads a page with a good record and `items`; `want` is how many are read, unreadable (with and
+/// without an id) and skipped.
 #[track_caller]
-fn check(items: &[Value], want: Option<(usize, u64)>) {
+fn check(items: &[Value], want: (usize, usize, usize, u64)) {
     let mut all = vec![record("cart-1", &json!("us"))];
     all.extend_from_slice(items);
     let body = json!({"items": all, "continue": "", "revision": 7}).to_string();
-    let got = page(body.as_bytes(), "us");
-    if let Ok((page, _)) = &got {
-        assert_eq!((page.revision, &page.r#continue), (7, &None));
-    }
-    assert_eq!(got.ok().map(|(page, skipped)| (page.items.len(), skipped)), want, "{items:?}");
+    let (page, skipped) = page(body.as_bytes(), "us").unwrap();
+    assert_eq!((page.revision, &page.r#continue), (7, &None));
+    let n_named = page.unreadable.iter().filter(|record| record.id.is_some()).count();
+    let n_nameless = page.unreadable.len() - n_named;
+    assert_eq!((page.items.len(), n_named, n_nameless, skipped), want, "{items:?}");
 }
 
 #[test]
-fn only_strangers_may_be_garbled() {
+fn unreadable_record_hides_no_other_and_only_strangers_are_skipped() {
     let garbled = |owner: Value| record("NOT AN ID", &owner);
-    check(&[], Some((1, 0)));
-    check(&[record("cart-2", &json!("them"))], Some((2, 0)));
-    check(&[garbled(json!("them")), garbled(json!(""))], Some((1, 2)));
-    check(&[json!({"name": "of another API"})], Some((1, 1)));
-    check(&[garbled(json!("us"))], None);
-    check(&[garbled(json!(7))], None);
-    check(&[garbled(Value::Null)], None);
-    check(&[json!("text")], None);
-    check(&[Value::Null], None);
+    check(&[], (1, 0, 0, 0));
+    check(&[record("cart-2", &json!("them"))], (2, 0, 0, 0));
+    check(&[garbled(json!("them")), garbled(json!(""))], (1, 0, 0, 2));
+    check(&[json!({"name": "of another API"})], (1, 0, 0, 1));
+    check(&[garbled(json!("us"))], (1, 0, 1, 0));
+    check(&[garbled(json!(7)), garbled(Value::Null)], (1, 0, 2, 0));
+    check(&[json!("text"), Value::Null], (1, 0, 2, 0));
+    let mut without_time = record("cart-2", &json!("us"));
+    without_time["updated_at"] = json!("");
+    check(&[without_time, record("cart-3", &json!("us"))], (2, 1, 0, 0));
+}
+
+#[test]
+fn unknown_run_state_reads_as_unknown() {
+    use oprc_models::record::RunCondition;
+    let mut restarting = record("cart-1", &json!("us"));
+    restarting["status"]["condition"] = json!("RESTARTING");
+    let body = json!({"items": [restarting, record("cart-2", &json!("us"))]}).to_string();
+    let (page, _) = page(body.as_bytes(), "us").unwrap();
+    let conditions: Vec<_> = page.items.iter().map(|item| item.status.condition).collect();
+    assert_eq!(conditions, [RunCondition::Unknown, RunCondition::Running]);
+    restarting["status"]["condition"] = json!(7);
+    check(&[restarting], (1, 1, 0, 0));
+}
+
+#[test]
+fn continue_that_is_too_long_is_garbage() {
+    let body = json!({"items": [], "continue": "x".repeat(MAX_TOKEN_BYTES + 1)}).to_string();
+    assert!(page(body.as_bytes(), "us").is_err());
 }
 
 #[test]
@@ -46,6 +69,7 @@ fn page_must_be_a_page() {
     {
         assert!(page(body.as_bytes(), "us").is_err(), "{body}");
     }
+    assert!(page(br#"{"items": null}"#, "us").is_err());
     assert!(page(br#"{"items": []}"#, "us").is_ok());
 }
 

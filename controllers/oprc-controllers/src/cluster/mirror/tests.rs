@@ -12,7 +12,7 @@ use oprc_planning::unit::Observation;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Mirror, Verdict};
+use super::{Budget, Held, Listing, Mirror, Verdict, weight};
 
 pub(super) fn id() -> UnitId {
     "cart-1".parse().unwrap()
@@ -222,7 +222,7 @@ fn generations_are_filled_in() {
     // Listed twice, on two pages.
     let mut mirror = after(&[List(None), Note(applied(4)), List(Some(0))]);
     let began = mirror.begin_listing();
-    mirror.replace(began, vec![record(0), record(0)]);
+    mirror.replace(began, [record(0), record(0)].into_iter().collect());
     let Observation::Present(held) = mirror.observe(&id()) else { panic!("it is there") };
     assert_eq!(held.generation, 4);
 }
@@ -258,7 +258,7 @@ fn what_the_crm_took_is_not_asked_again_before_it_can_show() {
 
 #[test]
 fn refusal_is_reported_until_something_is_taken() {
-    let is_refused = |steps: &[Step]| after(steps).report(&id()).1.is_some();
+    let is_refused = |steps: &[Step]| after(steps).report(&id()).refusal.is_some();
     assert!(is_refused(&[List(None), Note(refused())]));
     assert!(is_refused(&[List(None), Note(refused()), List(None), List(Some(1)), Added(1)]));
     assert!(is_refused(&[Note(refused()), Note(Verdict::Unanswered)]));
@@ -332,7 +332,86 @@ fn moves_while_something_is_under_way() {
         let mut record = record(1);
         record.status.condition = condition;
         let began = mirror.begin_listing();
-        mirror.replace(began, vec![record]);
+        mirror.replace(began, [record].into_iter().collect());
         assert!(mirror.is_moving(), "{condition:?}");
     }
+}
+
+#[test]
+fn what_is_held_is_counted_whatever_happens() {
+    let mut mirror = Mirror::default();
+    let weighed = |mirror: &Mirror| {
+        let mut held = Held::default();
+        mirror.records().for_each(|(_, record)| held.add(weight(record)));
+        held
+    };
+    for steps in 0..200_u64 {
+        let mut record = record(steps % 7);
+        record.id = format!("u-{}", steps % 13).parse().unwrap();
+        record.status.message = Some("x".repeat(usize::try_from(steps).unwrap()));
+        let id = record.id.clone();
+        match steps % 5 {
+            0 => {
+                let began = mirror.begin_listing();
+                let mut listing = Listing::from_iter([record]);
+                listing.unreadable.insert("u-3".parse().unwrap(), "no".to_owned());
+                listing.nameless = (steps % 3 == 0).then(|| "no".to_owned());
+                mirror.replace(began, listing);
+            }
+            1 => mirror.note(&id, Verdict::Gone(steps), Instant::now()),
+            n => {
+                let r#type =
+                    if n == 2 { RecordEventType::Deleted } else { RecordEventType::Modified };
+                mirror.take(RecordEvent { r#type, revision: steps, record: Some(record) });
+            }
+        }
+        assert_eq!(mirror.held, weighed(&mirror), "after {steps} steps");
+    }
+    assert!(mirror.held.n_records > 3, "{:?}", mirror.held);
+    let budget = Budget { max_records: mirror.held.n_records, max_bytes: mirror.held.bytes };
+    assert!(mirror.check(budget).is_ok());
+    let budgets = [
+        Budget { max_records: budget.max_records - 1, ..budget },
+        Budget { max_bytes: budget.max_bytes - 1, ..budget },
+    ];
+    for budget in budgets {
+        assert_eq!(mirror.check(budget).unwrap_err().reason(), "BudgetExceeded");
+    }
+    mirror.disbelieve();
+    assert_eq!((mirror.held, mirror.records().count()), (Held::default(), 0));
+}
+
+/// An unreadable record is unknown until it is read, or gone by the CRM's own word.
+#[test]
+fn unreadable_record_is_unknown_by_itself() {
+    let unreadable = |mirror: &mut Mirror, nameless: Option<&str>| {
+        let began = mirror.begin_listing();
+        let mut listing = Listing::default();
+        match nameless {
+            Some(reason) => listing.nameless = Some(reason.to_owned()),
+            None => drop(listing.unreadable.insert(id(), "no time".to_owned())),
+        }
+        mirror.replace(began, listing)
+    };
+    for nameless in [None, Some("no id")] {
+        let mut mirror = after(&[List(Some(1))]);
+        assert_eq!(unreadable(&mut mirror, nameless).len(), 1, "it is news once");
+        assert!(unreadable(&mut mirror, nameless).is_empty());
+        assert_eq!(mirror.observe(&id()), Observation::Unknown);
+        let report = mirror.report(&id());
+        assert!(report.record.is_some() && report.unreadable.is_some() && !report.is_complete);
+        mirror.take(event(RecordEventType::Modified, 1));
+        assert!(matches!(mirror.observe(&id()), Observation::Present(_)));
+
+        unreadable(&mut mirror, nameless);
+        mirror.note(&id(), Verdict::Gone(1), Instant::now());
+        assert_eq!(mirror.observe(&id()), Observation::Absent);
+    }
+    let mut mirror = Mirror::default();
+    unreadable(&mut mirror, Some("no id"));
+    assert_eq!(mirror.observe(&id()), Observation::Unknown, "it may be this one");
+    unreadable(&mut mirror, None);
+    let began = mirror.begin_listing();
+    assert_eq!(mirror.replace(began, [record(1)].into_iter().collect()).len(), 1);
+    assert!(matches!(mirror.observe(&id()), Observation::Present(_)));
 }
