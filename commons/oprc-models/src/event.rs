@@ -77,6 +77,9 @@ pub struct Event {
     pub severity: Severity,
     /// The newest, in words.
     pub message: String,
+    /// Of a deployment: its package at that time. `None` in events of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package_name: Option<PackageName>,
     /// How often.
     pub count: u64,
     /// The first time.
@@ -93,16 +96,17 @@ pub struct StoredEvents {
 }
 
 impl StoredEvents {
-    /// Takes one more: into the event of the same reason, where there is one.
+    /// Takes one more: into the event of the same reason, where there is one. An event of another
+    /// package is replaced, since one that tells of both would be seen by those who see one.
     pub fn add(&mut self, new: Event) {
         let before = self.events.iter().position(|event| event.reason == new.reason);
         let new = match before.map(|index| self.events.remove(index)) {
-            Some(before) => Event {
+            Some(before) if before.package_name == new.package_name => Event {
                 count: before.count.saturating_add(new.count),
                 first: before.first.min(new.first),
                 ..new
             },
-            None => new,
+            Some(_) | None => new,
         };
         self.events.push(new);
         let n_over = self.events.len().saturating_sub(MAX_REASONS);
@@ -133,7 +137,8 @@ mod tests {
     fn event(reason: &str, second: i64) -> Event {
         let at = Timestamp::from_second(second).unwrap();
         let (message, severity) = (format!("at {second}"), Severity::Normal);
-        Event { reason: reason.to_owned(), severity, message, count: 1, first: at, last: at }
+        let (reason, package_name) = (reason.to_owned(), None);
+        Event { reason, severity, message, package_name, count: 1, first: at, last: at }
     }
 
     #[test]

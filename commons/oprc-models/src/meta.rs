@@ -46,6 +46,9 @@ pub struct Meta {
     /// Of a package with a version: when that version was published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_created_at: Option<Timestamp>,
+    /// Of a deployment that moved to another package: the first generation in the present one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package_since: Option<Generation>,
     /// Of a deployment: since when nothing of it is to be sent to a cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<Timestamp>,
@@ -83,6 +86,7 @@ impl Meta {
             source: None,
             revision_note: None,
             version_created_at: None,
+            package_since: None,
             paused_at: None,
             restart: None,
         }

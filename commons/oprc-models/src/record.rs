@@ -177,6 +177,9 @@ pub struct RuntimeMetrics {
 pub struct Refusal {
     /// The generation that was refused.
     pub generation: u64,
+    /// Package of the unit that was refused. `None` in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package_name: Option<PackageName>,
     /// The HTTP status; 0 where it was not the CRM.
     pub status: u16,
     /// The CRM's stable code, if it gave one; `Panicked` or `Hung` where it was not the CRM.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oprc_controller_runtime::cache::Behind;
 use oprc_crm_client::CallError;
-use oprc_models::names::ClusterName;
+use oprc_models::names::{ClusterName, PackageName};
 
 /// Why a reconcile did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,8 @@ pub enum Error {
         /// The cause.
         #[source]
         source: CallError,
+        /// Package of the unit.
+        package: Option<PackageName>,
         /// How long to wait at the least.
         retry_after: Option<Duration>,
     },

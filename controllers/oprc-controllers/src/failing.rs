@@ -16,7 +16,6 @@ use oprc_controller_runtime::{
 use oprc_cp_storage::{Write, keys::Key};
 use oprc_models::{
     condition::{Condition, Truth, find},
-    event::About,
     names::{ClusterName, DeploymentKey, PackageName},
     status::{DeploymentStatus, PackageStatus},
 };
@@ -24,6 +23,7 @@ use oprc_models::{
 use crate::{
     context::{Context, put},
     error::Error,
+    events::Subject,
 };
 
 /// The condition's type.
@@ -66,10 +66,11 @@ pub(crate) fn of_deployments(context: &Context) -> OnFailure<DeploymentKey> {
     })
 }
 
-/// Notes each failure for people, with when the next try comes; `about` says of what it is.
+/// Notes each failure for people, with when the next try comes; `about` names its object. An error
+/// that knows the package it tells of goes by that.
 pub(crate) fn told<K: 'static>(
     context: &Context,
-    about: impl Fn(&K) -> Option<About> + Send + Sync + 'static,
+    about: impl Fn(&K) -> Option<Subject> + Send + Sync + 'static,
 ) -> OnRetry<K> {
     let recorder = context.recorder.clone();
     Arc::new(move |key, failure, waits| {
@@ -80,8 +81,11 @@ pub(crate) fn told<K: 'static>(
                 None => return,
             },
         };
+        let package = failure.scope.as_ref().and_then(|scope| scope.parse().ok());
         if let Some(about) = about(key) {
-            recorder.warning(about, reason, || format!("{message}; retried in {}", secs(waits)));
+            recorder.warning(about.or_of(package), reason, || {
+                format!("{message}; retried in {}", secs(waits))
+            });
         }
     })
 }

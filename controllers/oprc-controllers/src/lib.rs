@@ -41,7 +41,7 @@ use oprc_models::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{cluster::Fleet, deployment::Awaiting, queues::QueueFactory};
+use self::{cluster::Fleet, deployment::Awaiting, events::Subject, queues::QueueFactory};
 pub use self::{
     cluster::{Budget, Connect, Settings},
     context::{Context, Now},
@@ -65,6 +65,18 @@ impl ReconcileError for Error {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Call { retry_after, .. } => *retry_after,
+            Self::Store(_)
+            | Self::Behind(_)
+            | Self::Unreadable { .. }
+            | Self::Encode(_)
+            | Self::NotObserved { .. }
+            | Self::Unseen { .. } => None,
+        }
+    }
+
+    fn scope(&self) -> Option<String> {
+        match self {
+            Self::Call { package, .. } => package.as_ref().map(ToString::to_string),
             Self::Store(_)
             | Self::Behind(_)
             | Self::Unreadable { .. }
@@ -180,11 +192,15 @@ impl Controllers {
         let packages = packages
             .on_failure(failing::of_packages(&context))
             .on_retry(failing::told(&context, |name: &PackageName| {
-                Some(About::Package(name.clone()))
+                Some(About::Package(name.clone()).into())
             }));
         let of_failures = failing::of_deployments(&context);
-        let of_retries =
-            failing::told(&context, |key: &DeploymentKey| Some(About::Deployment(key.clone())));
+        let seen_by = context.clone();
+        let of_retries = failing::told(&context, move |key: &DeploymentKey| {
+            let state = seen_by.cache.read();
+            let package = state.deployments.get(key).map(|it| &it.value.spec.package_name);
+            Some(Subject::deployment(key, package))
+        });
         let of_events = context.clone();
         let events = of_events.recorder.keep(&of_events, stop.clone());
         let deployments = Controller::new(deployments, config, move |key| {

@@ -281,7 +281,8 @@ fn status<'a>(
         .into_iter()
         .map(|(cluster, unit)| {
             let record = input.records.get(&(cluster.clone(), unit.unit.id.clone())).copied();
-            health::part(cluster, unit, record, lookup.cluster_status(cluster))
+            let part = health::part(cluster, unit, record, lookup.cluster_status(cluster));
+            without_former(part, &spec.spec.package_name, unit, record)
         })
         .collect();
     let verdict = Verdict::of(told, &parts);
@@ -305,6 +306,27 @@ fn status<'a>(
         clusters: parts,
         unit_generation: written.fold(given, u64::max),
     }
+}
+
+/// `part` without what the cluster says of a former package of the deployment: a caller who sees the
+/// present one may not see that.
+fn without_former(
+    mut part: ClusterPart,
+    package: &PackageName,
+    unit: &StoredUnit,
+    record: Option<&StoredRecord>,
+) -> ClusterPart {
+    let held = record.and_then(|record| record.record.as_ref()).map(|held| &held.package_name);
+    let refused = record.and_then(|record| record.refusal.as_ref()?.package_name.as_ref());
+    let packages = [Some(&unit.unit.package_name), held, refused];
+    if packages.into_iter().flatten().all(|it| it == package) {
+        return part;
+    }
+    part.functions.clear();
+    if part.condition != RunCondition::Unknown {
+        part.message = Some("holds a unit of the deployment's former package".to_owned());
+    }
+    part
 }
 
 /// That it is paused, if it is.

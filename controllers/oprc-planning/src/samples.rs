@@ -147,6 +147,7 @@ pub(crate) fn stored_record(
 pub(crate) fn refusal(generation: u64, current_generation: Option<u64>) -> Refusal {
     Refusal {
         generation,
+        package_name: None,
         status: if current_generation.is_some() { 409 } else { 400 },
         code: None,
         message: "no".to_owned(),

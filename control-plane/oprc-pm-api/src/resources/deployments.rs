@@ -7,7 +7,7 @@ use oprc_cp_storage::keys::Key;
 use oprc_models::{
     deployment::OClassDeployment,
     document,
-    meta::Stored,
+    meta::{Meta, Stored},
     names::{ClusterName, DeploymentKey, Key as ClassKey, PackageName},
     record::RunCondition,
     status::DeploymentStatus,
@@ -133,9 +133,9 @@ pub(crate) fn shown(
     is_stale: bool,
 ) -> DeploymentRow {
     let entry = deployment.entry.clone();
-    let status = deployment.status.as_ref();
-    let status = status.filter(|status| status.value.uid == entry.value.meta.uid).cloned();
-    Row { entry, status, is_stale }
+    let status =
+        deployment.status.as_ref().filter(|status| is_of(&entry.value.meta, &status.value));
+    Row { status: status.cloned(), entry, is_stale }
 }
 
 fn status<'s>(
@@ -144,7 +144,16 @@ fn status<'s>(
     entry: &Entry<Stored<OClassDeployment>>,
 ) -> Option<&'s Entry<DeploymentStatus>> {
     let status = state.deployment_statuses.get(key);
-    status.filter(|status| status.value.uid == entry.value.meta.uid)
+    status.filter(|status| is_of(&entry.value.meta, &status.value))
+}
+
+/// Returns `true` if `status` is of this incarnation of the deployment, in its present package.
+///
+/// Until a controller has seen a move to another package, the status is the former package's, which
+/// a caller who sees the present one may not know.
+fn is_of(meta: &Meta, status: &DeploymentStatus) -> bool {
+    status.uid == meta.uid
+        && meta.package_since.is_none_or(|since| status.observed_generation >= since)
 }
 
 /// The status of a deployment that no controller has looked at yet.

@@ -16,6 +16,7 @@ use oprc_models::event::{About, Event, StoredEvents};
 use self::seen::{is_seen, list_seen};
 use super::visible;
 use crate::{
+    auth::Grants,
     call::{Answer, Call, SharedApp},
     error::ApiError,
     list::{self, Chunk},
@@ -87,7 +88,7 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
         |key| matches!(key, Key::Events(_)) && visible::may_name(grants, key),
         |state, after, limit, items| match &about {
             Some(about) if !is_seen(state, grants, about) => Chunk::End,
-            about => chunk(state, about.as_ref(), after, limit, items),
+            about => chunk(state, grants, about.as_ref(), after, limit, items),
         },
     );
     page.await?.answer(&call.headers, write)
@@ -104,8 +105,17 @@ fn about(text: &str) -> Result<About, ApiError> {
 
 /// The events of one object after `reason`, in the order of their reasons: so that a place stays one
 /// while more is told.
-fn by_reason<'s>(stored: &'s StoredEvents, after: Option<&str>) -> Vec<(usize, &'s str)> {
-    let events = stored.events.iter().map(|event| event.reason.as_str()).enumerate();
+///
+/// Events of a deployment's former packages are for callers who see those too.
+fn by_reason<'s>(
+    stored: &'s StoredEvents,
+    grants: &Grants,
+    after: Option<&str>,
+) -> Vec<(usize, &'s str)> {
+    let events = stored.events.iter().enumerate();
+    let events =
+        events.filter(|(_, event)| event.package_name.as_ref().is_none_or(|it| grants.sees(it)));
+    let events = events.map(|(index, event)| (index, event.reason.as_str()));
     let mut events: Vec<_> =
         events.filter(|(_, reason)| after.is_none_or(|after| *reason > after)).collect();
     events.sort_unstable_by_key(|(_, reason)| *reason);
@@ -114,6 +124,7 @@ fn by_reason<'s>(stored: &'s StoredEvents, after: Option<&str>) -> Vec<(usize, &
 
 fn chunk(
     state: &State,
+    grants: &Grants,
     about: Option<&About>,
     after: Option<&Place>,
     limit: usize,
@@ -125,7 +136,7 @@ fn chunk(
     let objects = objects.take_while(|(there, _)| about.is_none_or(|about| *there == about));
     let entries = objects.flat_map(|(about, entry)| {
         let after = after.filter(|(begun, _)| begun == about).map(|(_, reason)| reason.as_str());
-        let events = by_reason(&entry.value, after).into_iter();
+        let events = by_reason(&entry.value, grants, after).into_iter();
         events.map(move |(index, reason)| (about, entry, index, reason))
     });
     type One<'s> = (&'s About, &'s Entry<StoredEvents>, usize, &'s str);

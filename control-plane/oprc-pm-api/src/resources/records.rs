@@ -7,7 +7,7 @@ use http::HeaderMap;
 use oprc_controller_runtime::cache::{Entry, State};
 use oprc_cp_storage::keys::Key;
 use oprc_models::{
-    names::{ClusterName, DeploymentKey, UnitId},
+    names::{ClusterName, DeploymentKey, PackageName, UnitId},
     record::StoredRecord,
 };
 
@@ -90,7 +90,7 @@ fn find(
     let mut clusters =
         state.records.keys().filter(|there| cluster.is_none_or(|asked| asked == *there));
     let found = clusters.find_map(|cluster| Some((cluster, state.record(cluster, id)?)));
-    let found = found.filter(|(_, entry)| is_seen(state, grants, &entry.value.deployment_key));
+    let found = found.filter(|(_, entry)| is_seen(state, grants, &entry.value));
     if let Some((cluster, entry)) = found {
         let is_stale = is_silent(state, cluster);
         return Ok(RecordRow { entry: entry.clone(), is_stale });
@@ -102,11 +102,26 @@ fn find(
     }
 }
 
-/// Whether the caller may see what is of `deployment`.
-fn is_seen(state: &State, grants: &Grants, deployment: &DeploymentKey) -> bool {
-    let found = state.deployments.get(deployment);
-    // Of one that is gone it cannot be told whose it was.
-    found.map_or_else(|| grants.sees_all(), |entry| grants.sees(&entry.value.spec.package_name))
+/// Returns `true` if the caller may see `record`, whose deployment is of `package` (`None`: it is
+/// gone, and its package with it).
+///
+/// A deployment can move to another package before its clusters have carried that out. Until then
+/// the record tells of both packages, so the caller must see both.
+pub(crate) fn may_see(
+    grants: &Grants,
+    record: &StoredRecord,
+    package: Option<&PackageName>,
+) -> bool {
+    let Some(package) = package else { return grants.sees_all() };
+    let held = record.record.as_ref().map(|record| &record.package_name);
+    let refused = record.refusal.as_ref().and_then(|refusal| refusal.package_name.as_ref());
+    [Some(package), held, refused].into_iter().flatten().all(|package| grants.sees(package))
+}
+
+/// As [`may_see`], by the deployment as it is now.
+fn is_seen(state: &State, grants: &Grants, record: &StoredRecord) -> bool {
+    let deployment = state.deployments.get(&record.deployment_key);
+    may_see(grants, record, deployment.map(|entry| &entry.value.spec.package_name))
 }
 
 /// A place in the list.
@@ -140,9 +155,9 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
         |(cluster, id): &Place| vec![cluster.as_str(), id.as_str()],
         |key| matches!(key, Key::Record(..)) && visible::may_name(grants, key),
         |state, after, limit, items| match &deployment {
-            Some(deployment) if !is_seen(state, grants, deployment) => Chunk::End,
             Some(deployment) => {
-                of_deployment(state, deployment, cluster.as_ref(), after, limit, items)
+                let of = (deployment, cluster.as_ref());
+                of_deployment(state, grants, of, after, limit, items)
             }
             None => of_clusters(state, cluster.as_ref(), after, limit, items),
         },
@@ -167,7 +182,8 @@ async fn list_visible(
         |state, after, limit, items| {
             visible::records(state, grants, after, limit, items, |state, there, id| {
                 let entry = state.record(there, id)?.clone();
-                let is_wanted = cluster.is_none_or(|cluster| cluster == there);
+                let is_wanted = cluster.is_none_or(|cluster| cluster == there)
+                    && is_seen(state, grants, &entry.value);
                 is_wanted.then(|| RecordRow { entry, is_stale: is_silent(state, there) })
             })
         },
@@ -177,8 +193,8 @@ async fn list_visible(
 
 fn of_deployment(
     state: &State,
-    deployment: &DeploymentKey,
-    cluster: Option<&ClusterName>,
+    grants: &Grants,
+    (deployment, cluster): (&DeploymentKey, Option<&ClusterName>),
     after: Option<&Place>,
     limit: usize,
     items: &mut Vec<RecordRow>,
@@ -189,7 +205,8 @@ fn of_deployment(
     let place = |(there, id): (&ClusterName, &UnitId)| (there.clone(), id.clone());
     list::take(places.filter(is_after), place, items, limit, |(there, id)| {
         let entry = state.record(there, id)?.clone();
-        let is_wanted = cluster.is_none_or(|cluster| cluster == there);
+        let is_wanted =
+            cluster.is_none_or(|cluster| cluster == there) && is_seen(state, grants, &entry.value);
         is_wanted.then(|| RecordRow { entry, is_stale: is_silent(state, there) })
     })
 }

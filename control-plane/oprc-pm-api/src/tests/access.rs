@@ -2,6 +2,7 @@
 
 mod bindings;
 mod bundles;
+mod moved;
 mod seen;
 mod told;
 mod written;

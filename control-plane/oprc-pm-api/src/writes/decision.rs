@@ -5,6 +5,7 @@ use std::sync::Arc;
 use oprc_controller_runtime::cache::Entry;
 use oprc_cp_storage::{Check, Precondition, Revision, keys::Key};
 use oprc_models::{
+    deployment::OClassDeployment,
     meta::{Meta, Source, Stored, Timestamp},
     names::PackageName,
     problem::Violation,
@@ -284,6 +285,26 @@ impl<T: PartialEq> Step<T> {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+impl Step<OClassDeployment> {
+    /// As [`Step::draft`], of a deployment: the draft remembers since when it is of its package.
+    pub(super) fn deployment_draft<'p>(
+        &self,
+        key: Key,
+        deployment: &'p OClassDeployment,
+        owner: Option<PackageName>,
+        by: Provenance<'_>,
+        stamp: &Stamp<'_>,
+    ) -> Draft<'p> {
+        let mut draft = self.draft(key, Spec::Deployment(deployment), owner, by, stamp);
+        if let Some(before) = self.entry() {
+            let is_moved = before.value.spec.package_name != deployment.package_name;
+            let moved = is_moved.then_some(draft.meta.generation);
+            draft.meta.package_since = moved.or(before.value.meta.package_since);
+        }
+        draft
     }
 }
 

@@ -39,21 +39,25 @@ pub(super) fn put<'p>(
 
     let package = view.package_after(&deployment.package_name);
     let outcome = step.outcome();
-    let spec = Spec::Deployment(deployment);
     let mut decision = match step {
         Step::Keep(entry) if !view.scope.claims(&entry.value.meta) => {
             Decision::new(outcome, kept(key, &entry))
         }
         step @ (Step::Keep(_) | Step::Replace(_)) => {
             // What is pushed with its bundle belongs to that, and no longer to a package.
-            let owner = step.owner().filter(|_| !view.scope.is_bundle()).cloned();
-            let draft = view.scope.claimed(step.draft(key, spec, owner, push.by, stamp));
+            // One that moves to another package is no longer its former package's own.
+            let owner = step
+                .owner()
+                .filter(|owner| !view.scope.is_bundle() && **owner == deployment.package_name);
+            let draft = step.deployment_draft(key, deployment, owner.cloned(), push.by, stamp);
+            let draft = view.scope.claimed(draft);
             Decision::new(outcome, Principal::Written(draft))
         }
         step @ (Step::Create | Step::Recreate(_)) => {
             let owner = declared_by(&package, deployment);
             let owner = view.scope.permit_declared(&deployment.key, owner)?;
-            let draft = view.scope.claimed(step.draft(key, spec, owner, push.by, stamp));
+            let draft = step.deployment_draft(key, deployment, owner, push.by, stamp);
+            let draft = view.scope.claimed(draft);
             let mut decision = Decision::new(outcome, Principal::Written(draft));
             if let Found::Present(entry) = &package
                 && !entry.value.spec.deployments.is_empty()

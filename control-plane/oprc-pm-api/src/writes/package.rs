@@ -164,8 +164,7 @@ fn declare<'p>(
             step => {
                 deployment::may_take(push.by.authority, &key, &found)?;
                 let owner = Some(package.name.clone());
-                let spec = Spec::Deployment(declared);
-                let mut draft = step.draft(key, spec, owner, push.by, stamp);
+                let mut draft = step.deployment_draft(key, declared, owner, push.by, stamp);
                 draft.meta.bundle = None;
                 decision.others.push(draft);
             }
@@ -209,6 +208,7 @@ fn release<'p>(
         match &found {
             Found::Present(entry)
                 if entry.value.meta.owner.as_ref() == Some(&package.name)
+                    && entry.value.spec.package_name == package.name
                     && !entry.value.meta.is_deleting() =>
             {
                 decision.others.push(marked_deployment(key, entry, push.by, stamp));

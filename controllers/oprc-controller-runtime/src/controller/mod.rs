@@ -52,6 +52,11 @@ pub trait ReconcileError: std::error::Error + Send + 'static {
         None
     }
 
+    /// What the message tells of, where its hearers have to know: see [`Failure::scope`].
+    fn scope(&self) -> Option<String> {
+        None
+    }
+
     /// The longest back-off, where what failed is not the key's own and ends for all keys at once.
     fn retry_within(&self) -> Option<Duration> {
         None
@@ -115,6 +120,8 @@ pub struct Failure {
     pub message: String,
     /// What the error says of itself in one word; see [`ReconcileError::reason`].
     pub reason: Option<&'static str>,
+    /// What the error's message tells of; see [`ReconcileError::scope`].
+    pub scope: Option<String>,
 }
 
 /// Told of each failure while the key is still held, so that the key's status can say so: a
@@ -270,13 +277,14 @@ fn judge<E: ReconcileError>(
     attempted: Attempt<Result<Requeue, E>>,
     failures: u32,
 ) -> (Outcome, Option<Failure>) {
-    let mut reason = None;
+    let (mut reason, mut scope) = (None, None);
     let (outcome, cause, message) = match attempted {
         Attempt::Finished(Ok(Requeue::AwaitChange)) => return (Outcome::Settled, None),
         Attempt::Finished(Ok(Requeue::After(delay))) => return (Outcome::After(delay), None),
         Attempt::Finished(Err(err)) => {
             let within = err.retry_within().map_or(Outcome::Retry, Outcome::RetryWithin);
             reason = err.reason();
+            scope = err.scope();
             let outcome = err.retry_after().map_or(within, Outcome::RetryAfter);
             (outcome, Cause::Error, Report(&err).to_string())
         }
@@ -285,7 +293,7 @@ fn judge<E: ReconcileError>(
             (Outcome::Retry, Cause::Deadline, format!("not finished after {deadline:?}"))
         }
     };
-    (outcome, Some(Failure { cause, failures, message, reason }))
+    (outcome, Some(Failure { cause, failures, message, reason, scope }))
 }
 
 /// Logs a failure: the first, the second, the fourth and so on of a row. A key that fails for as long

@@ -120,7 +120,7 @@ async fn a_failing_key_is_retried_until_it_succeeds() {
     running.queue.add("a", Change);
     for failures in 1..=20 {
         let message = "the cluster refused: an error occurred when formatting an argument".into();
-        let want = Failure { cause: Cause::Error, failures, message, reason: None };
+        let want = Failure { cause: Cause::Error, failures, message, reason: None, scope: None };
         assert_eq!(running.next_failure().await, ("a", want));
     }
     sleep(secs(3600)).await;
@@ -144,6 +144,7 @@ async fn a_panic_stays_with_its_key() {
             failures,
             message: "cannot read poison".into(),
             reason: None,
+            scope: None,
         };
         assert_eq!(running.next_failure().await, ("poison", want));
     }
@@ -195,7 +196,7 @@ async fn a_hang_is_cut_off_and_others_do_not_wait_for_it() {
     assert_eq!(running.next().await, ("hang", secs(0)));
     assert_eq!(running.next().await, ("a", secs(0)));
     let message = "not finished after 30s".to_owned();
-    let want = Failure { cause: Cause::Deadline, failures: 1, message, reason: None };
+    let want = Failure { cause: Cause::Deadline, failures: 1, message, reason: None, scope: None };
     assert_eq!(running.next_failure().await, ("hang", want));
     let (key, at) = running.next().await;
     assert_eq!(key, "hang");

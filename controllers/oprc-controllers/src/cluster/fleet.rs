@@ -140,7 +140,7 @@ impl Fleet {
             statuses
                 .on_failure(failing::of_clusters(&self.context))
                 .on_retry(failing::told(&self.context, |name: &ClusterName| {
-                    Some(About::Cluster(name.clone()))
+                    Some(About::Cluster(name.clone()).into())
                 }));
         let mut tasks = JoinSet::new();
         tasks.spawn(statuses.run(stop.clone()));

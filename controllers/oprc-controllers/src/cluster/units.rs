@@ -7,8 +7,7 @@ use oprc_cp_storage::keys::Key;
 use oprc_crm_client::{CallError, Deleted};
 use oprc_models::{
     cluster::features,
-    event::About,
-    names::{DeploymentKey, UnitId},
+    names::{DeploymentKey, PackageName, UnitId},
     record::Refusal,
     unit::{DeploymentUnit, StoredUnit},
 };
@@ -23,6 +22,7 @@ use super::{
 use crate::{
     context::{remove, require_readable},
     error::Error,
+    events::Subject,
     failing::unfinished,
 };
 
@@ -53,6 +53,8 @@ struct Removal {
     id: UnitId,
     deployment: DeploymentKey,
     generation: u64,
+    /// Package of the unit.
+    package: PackageName,
 }
 
 /// Reconciles one unit, or one record that has none.
@@ -95,11 +97,12 @@ pub(crate) fn note_failure(agent: &Agent, work: &Work, failure: &controller::Fai
     let (Work::Unit(deployment), Some((reason, message))) = (work, unfinished(failure)) else {
         return;
     };
-    let (id, generation) = {
+    let (id, unit) = {
         let state = agent.context.cache.read();
         let Some(entry) = state.unit(&agent.cluster, deployment) else { return };
-        (entry.value.id.clone(), entry.value.unpack().unit.generation)
+        (entry.value.id.clone(), entry.value.unpack().unit)
     };
+    let generation = unit.generation;
     let is_known = agent.mirror.lock().report(&id).refusal.is_some_and(|(refusal, _)| {
         refusal.generation == generation && refusal.code.as_deref() == Some(reason)
     });
@@ -108,6 +111,7 @@ pub(crate) fn note_failure(agent: &Agent, work: &Work, failure: &controller::Fai
     }
     let refusal = Refusal {
         generation,
+        package_name: Some(unit.package_name),
         status: Refusal::BY_US,
         code: Some(reason.to_owned()),
         message,
@@ -118,11 +122,18 @@ pub(crate) fn note_failure(agent: &Agent, work: &Work, failure: &controller::Fai
 }
 
 /// What a failure of `work` is about.
-pub(crate) fn about(agent: &Agent, work: &Work) -> Option<About> {
+pub(crate) fn about(agent: &Agent, work: &Work) -> Option<Subject> {
     match work {
-        Work::Unit(deployment) => Some(About::Deployment(deployment.clone())),
+        Work::Unit(deployment) => {
+            let state = agent.context.cache.read();
+            let unit = state.unit(&agent.cluster, deployment);
+            let package = unit.map(|entry| entry.value.unpack().unit.package_name);
+            Some(Subject::deployment(deployment, package.as_ref()))
+        }
         Work::Orphan(id) => match agent.mirror.lock().observe(id) {
-            Observation::Present(record) => Some(About::Deployment(record.deployment_key.clone())),
+            Observation::Present(record) => {
+                Some(Subject::deployment(&record.deployment_key, Some(&record.package_name)))
+            }
             Observation::Absent | Observation::Unknown => None,
         },
     }
@@ -140,8 +151,12 @@ fn decide_unit(agent: &Agent, deployment: &DeploymentKey) -> Result<Decision, Er
         return Ok(Decision::Nothing);
     }
     let (id, generation) = (&entry.value.id, unit.unit.generation);
-    let removal =
-        |generation| Removal { id: id.clone(), deployment: deployment.clone(), generation };
+    let removal = |generation| Removal {
+        id: id.clone(),
+        deployment: deployment.clone(),
+        generation,
+        package: unit.unit.package_name.clone(),
+    };
     let mirror = agent.mirror.lock();
     Ok(match plan(&unit, mirror.observe(id)) {
         Action::Nothing => Decision::Nothing,
@@ -197,6 +212,7 @@ fn decide_orphan(agent: &Agent, id: &UnitId) -> Result<Decision, Error> {
         id: id.clone(),
         deployment: record.deployment_key.clone(),
         generation: record.generation,
+        package: record.package_name.clone(),
     };
     Ok(ask_to_delete(&mirror, removal))
 }
@@ -214,14 +230,15 @@ async fn apply(
             generation = unit.generation, ?reason, "applying unit"
         );
     }
-    let call = Call::begin(agent, &unit.id, &unit.deployment_key, unit.generation);
+    let of = (&unit.deployment_key, &unit.package_name);
+    let call = Call::begin(agent, &unit.id, of, unit.generation);
     if let Some(refusal) = unable(agent, unit) {
         return call.fail(work, Failure::Call(refusal));
     }
     let caller = agent.caller();
     match agent.call(agent.crm.apply(&caller, unit)).await {
         Ok(_) => {
-            let about = About::Deployment(unit.deployment_key.clone());
+            let about = Subject::deployment(&unit.deployment_key, Some(&unit.package_name));
             agent.context.recorder.normal(about, "Sent", || {
                 format!("{} took generation {}", agent.cluster, unit.generation)
             });
@@ -248,12 +265,12 @@ fn unable(agent: &Agent, unit: &DeploymentUnit) -> Option<CallError> {
 }
 
 async fn delete(agent: &Agent, work: &Work, removal: &Removal) -> Result<Requeue, Error> {
-    let Removal { id, deployment, generation } = removal;
+    let Removal { id, deployment, generation, package } = removal;
     let generation = *generation;
     tracing::info!(
         cluster = %agent.cluster, deployment = %deployment, unit = %id, generation, "deleting unit"
     );
-    let call = Call::begin(agent, id, deployment, generation);
+    let call = Call::begin(agent, id, (deployment, package), generation);
     let caller = agent.caller();
     match agent.call(agent.crm.delete(&caller, id, generation)).await {
         Ok(Deleted::Begun) => {
@@ -261,7 +278,7 @@ async fn delete(agent: &Agent, work: &Work, removal: &Removal) -> Result<Requeue
             Ok(Requeue::After(ASK_AGAIN))
         }
         Ok(Deleted::Gone) => {
-            let about = About::Deployment(deployment.clone());
+            let about = Subject::deployment(deployment, Some(package));
             agent.context.recorder.normal(about, "Gone", || format!("gone from {}", agent.cluster));
             call.end(Verdict::Gone(generation));
             // Now that it is known to be gone, it can be forgotten.
@@ -276,6 +293,7 @@ struct Call<'a> {
     agent: &'a Agent,
     id: &'a UnitId,
     deployment: &'a DeploymentKey,
+    package: &'a PackageName,
     generation: u64,
     began: Instant,
     is_over: bool,
@@ -285,10 +303,10 @@ impl<'a> Call<'a> {
     fn begin(
         agent: &'a Agent,
         id: &'a UnitId,
-        deployment: &'a DeploymentKey,
+        (deployment, package): (&'a DeploymentKey, &'a PackageName),
         generation: u64,
     ) -> Self {
-        Self { agent, id, deployment, generation, began: Instant::now(), is_over: false }
+        Self { agent, id, deployment, package, generation, began: Instant::now(), is_over: false }
     }
 
     fn end(mut self, verdict: Verdict) {
@@ -315,7 +333,8 @@ impl<'a> Call<'a> {
             agent.want_listing();
         }
         let generation = self.generation;
-        let about = About::Deployment(self.deployment.clone());
+        let package = self.package.clone();
+        let about = Subject::deployment(self.deployment, Some(&package));
         let verdict = self.verdict_of(&error);
         let is_known = matches!(
             &verdict,
@@ -330,7 +349,8 @@ impl<'a> Call<'a> {
         }
         self.end(verdict);
         let (cluster, retry_after) = (agent.cluster.clone(), error.retry_after());
-        let error = Error::Call { cluster, generation, source: error, retry_after };
+        let error =
+            Error::Call { cluster, generation, source: error, package: Some(package), retry_after };
         if agent.next_probe().is_some() && retry_after.is_none() {
             // The breaker is open: it paces the tries, and all goes on at once when it heals. A CRM
             // that said when to come back is not asked sooner for that.
@@ -347,7 +367,9 @@ impl<'a> Call<'a> {
         let refused = |status, code, message: &str, current_generation| {
             let (generation, at) = (self.generation, (self.agent.context.now)());
             let message = message.to_owned();
-            let refusal = Refusal { generation, status, code, message, current_generation, at };
+            let package_name = Some(self.package.clone());
+            let refusal =
+                Refusal { generation, package_name, status, code, message, current_generation, at };
             Verdict::Refused(refusal, self.deployment.clone())
         };
         match error {

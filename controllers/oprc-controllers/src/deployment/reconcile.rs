@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use oprc_controller_runtime::{cache::State, controller::Requeue};
 use oprc_cp_storage::{Check, Write, keys::Key};
 use oprc_models::{
-    event::About,
-    names::{ClusterName, DeploymentKey, UnitId},
+    names::{ClusterName, DeploymentKey, PackageName, UnitId},
     record::StoredRecord,
     unit::StoredUnit,
 };
@@ -17,6 +16,7 @@ use super::news::{self, News};
 use crate::{
     context::{Context, as_it_was, put, remove, require_readable, trim},
     error::Error,
+    events::Subject,
     view::View,
 };
 
@@ -33,12 +33,13 @@ pub(crate) async fn reconcile(
     awaiting: &Awaiting,
     key: &DeploymentKey,
 ) -> Result<Requeue, Error> {
-    let Decided { basis, writes, news } = decide(context, awaiting, key)?;
+    let Decided { basis, writes, news, package } = decide(context, awaiting, key)?;
     for chunk in context.chunks(writes) {
         context.commit_on(&basis, chunk).await?;
     }
     for News { severity, reason, message } in news {
-        context.recorder.note(About::Deployment(key.clone()), severity, reason, || message);
+        let about = Subject::deployment(key, package.as_ref());
+        context.recorder.note(about, severity, reason, || message);
     }
     Ok(Requeue::AwaitChange)
 }
@@ -52,6 +53,8 @@ struct Decided {
     writes: Vec<Write>,
     /// What people may want to know once it is written.
     news: Vec<News>,
+    /// The deployment's package, while there is a deployment.
+    package: Option<PackageName>,
 }
 
 /// The writes that carry out the plan.
@@ -130,7 +133,8 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         writes.extend(spec.map(|entry| remove(&Key::Deployment(key.clone()), entry.revision)));
         writes.extend(status.map(|entry| remove(&status_key, entry.revision)));
     }
-    Ok(Decided { basis, writes, news })
+    let package = spec.map(|entry| entry.value.spec.package_name.clone());
+    Ok(Decided { basis, writes, news, package })
 }
 
 type Units = BTreeMap<ClusterName, StoredUnit>;

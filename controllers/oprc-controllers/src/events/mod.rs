@@ -22,6 +22,7 @@ use metrics::{counter, describe_counter};
 use oprc_models::{
     event::{About, Event, Severity, StoredEvents, clipped},
     meta::Timestamp,
+    names::{DeploymentKey, PackageName},
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -32,6 +33,31 @@ const DROPPED: &str = "oprc_pm_events_dropped_total";
 
 /// Objects with events that are not written yet. A storm of more tells of the first.
 const MAX_BUFFERED: usize = 4096;
+
+/// The object of an event, with the package that decides who sees the event.
+pub(crate) struct Subject {
+    about: About,
+    /// `None`: the object's own.
+    package: Option<PackageName>,
+}
+
+impl Subject {
+    /// The deployment `key`, while it is of `package`.
+    pub(crate) fn deployment(key: &DeploymentKey, package: Option<&PackageName>) -> Self {
+        Self { about: About::Deployment(key.clone()), package: package.cloned() }
+    }
+
+    /// As it is, but of `package` if that is known.
+    pub(crate) fn or_of(self, package: Option<PackageName>) -> Self {
+        Self { package: package.or(self.package), ..self }
+    }
+}
+
+impl From<About> for Subject {
+    fn from(about: About) -> Self {
+        Self { about, package: None }
+    }
+}
 
 /// Takes notes. Clones share a buffer.
 #[derive(Clone)]
@@ -61,18 +87,28 @@ impl Recorder {
     }
 
     /// Notes that something went as it should.
-    pub(crate) fn normal(&self, about: About, reason: &str, message: impl FnOnce() -> String) {
+    pub(crate) fn normal(
+        &self,
+        about: impl Into<Subject>,
+        reason: &str,
+        message: impl FnOnce() -> String,
+    ) {
         self.note(about, Severity::Normal, reason, message);
     }
 
     /// Notes that something did not.
-    pub(crate) fn warning(&self, about: About, reason: &str, message: impl FnOnce() -> String) {
+    pub(crate) fn warning(
+        &self,
+        about: impl Into<Subject>,
+        reason: &str,
+        message: impl FnOnce() -> String,
+    ) {
         self.note(about, Severity::Warning, reason, message);
     }
 
     pub(crate) fn note(
         &self,
-        about: About,
+        about: impl Into<Subject>,
         severity: Severity,
         reason: &str,
         message: impl FnOnce() -> String,
@@ -80,7 +116,9 @@ impl Recorder {
         let Some(shared) = &self.shared else { return };
         let at: Timestamp = (shared.now)();
         let (reason, message) = (reason.to_owned(), clipped(message()));
-        let event = Event { reason, severity, message, count: 1, first: at, last: at };
+        let Subject { about, package: package_name } = about.into();
+        let event =
+            Event { reason, severity, message, package_name, count: 1, first: at, last: at };
         shared.add(about, [event]);
     }
 }

@@ -120,7 +120,7 @@ fn chunk(
         let entry = state.events.get(&thing.place("").about);
         let events = entry.into_iter().flat_map(move |entry| {
             let after = begun.map(|after| after.reason.as_str());
-            let events = by_reason(&entry.value, after).into_iter();
+            let events = by_reason(&entry.value, grants, after).into_iter();
             events.map(move |(index, reason)| (thing, Some((entry, index, reason))))
         });
         // One of which nothing is told counts too: looking costs.

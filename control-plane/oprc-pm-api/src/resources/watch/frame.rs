@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use bytes::{Bytes, BytesMut};
-use oprc_controller_runtime::cache::feed::{Contents, Event, Mark, Object, Snapshot};
+use oprc_controller_runtime::cache::feed::{Contents, Event, Mark, Object, Side, Snapshot};
 use oprc_cp_storage::Revision;
 use oprc_models::problem::Problem;
 
@@ -41,15 +41,25 @@ impl Verb {
     }
 }
 
-/// `event` as it is to a watcher to whom `verb` happened, with its mark or, for one who cannot
-/// resume here, without.
+/// Renders `event` for a watcher to whom `verb` happened, with its mark if the watcher can resume
+/// there.
 ///
-/// The text is made once for all of them; who sees it otherwise than most shares its greater part.
+/// `DELETED` shows the object as it was before: what it became may be another package's, or fail the
+/// watch's filter. Each of the two texts is made once and shared by all watchers.
 pub(super) fn change(app: &App, event: &Event, verb: Verb, has_id: bool) -> Bytes {
-    let usual = Verb::of(event.before.is_some(), event.after.is_some()).unwrap_or(verb);
-    let text = event.text(|event| {
+    let (side, usual, shown) = match verb {
+        Verb::Deleted => (Side::Before, Verb::Deleted, event.before.as_ref()),
+        Verb::Added | Verb::Modified => {
+            let usual = Verb::of(event.before.is_some(), event.after.is_some()).unwrap_or(verb);
+            (Side::After, usual, event.after.as_ref())
+        }
+    };
+    let text = event.text(side, |event| {
         let mut text = head(usual, Some(event.mark));
-        data(&mut text, app, event);
+        if let Some(shown) = shown {
+            let (revision, is_unreadable) = (event.mark.revision(), event.is_unreadable);
+            envelope(&mut text, app, &event.object, shown, revision, is_unreadable);
+        }
         text
     });
     if usual == verb && has_id {
@@ -70,12 +80,6 @@ fn head(verb: Verb, mark: Option<Mark>) -> Vec<u8> {
     text
 }
 
-fn data(text: &mut Vec<u8>, app: &App, event: &Event) {
-    // As it is now, or as it last was.
-    let Some(shown) = event.after.as_ref().or(event.before.as_ref()) else { return };
-    envelope(text, app, &event.object, shown, event.mark.revision(), event.is_unreadable);
-}
-
 /// An object of the initial state.
 pub(super) fn initial(app: &App, object: &Object, snapshot: &Snapshot) -> Bytes {
     let mut text = head(Verb::Added, None);
@@ -89,13 +93,13 @@ fn last_change(snapshot: &Snapshot) -> Revision {
         Contents::Package(package) => package.status.as_ref().map(|status| status.revision),
         Contents::Deployment(one) => one.status.as_ref().map(|status| status.revision),
         Contents::Cluster(cluster) => cluster.status.as_ref().map(|status| status.revision),
-        Contents::Record(_) => None,
+        Contents::Record { .. } => None,
     };
     let spec = match &snapshot.contents {
         Contents::Package(package) => package.entry.revision,
         Contents::Deployment(deployment) => deployment.entry.revision,
         Contents::Cluster(cluster) => cluster.entry.revision,
-        Contents::Record(record) => record.revision,
+        Contents::Record { entry, .. } => entry.revision,
     };
     status.map_or(spec, |status| status.max(spec))
 }
@@ -142,7 +146,7 @@ fn write(app: &App, buffer: &mut Vec<u8>, snapshot: &Snapshot) -> Result<(), ser
         Contents::Cluster(cluster) => {
             clusters::write(app, buffer, &clusters::shown(cluster, is_stale))
         }
-        Contents::Record(record) => records::write(buffer, &records::shown(record, is_stale)),
+        Contents::Record { entry, .. } => records::write(buffer, &records::shown(entry, is_stale)),
     }
 }
 

@@ -108,20 +108,21 @@ impl Selection {
     /// Whether the watcher is shown `object`, being as `snapshot` says.
     pub(super) fn shows(&self, object: &Object, snapshot: &Snapshot) -> bool {
         let kind = Kind::of(object);
-        self.has(kind) && self.passes(object, snapshot) && self.may_see(kind, snapshot)
+        self.has(kind) && self.passes(object, snapshot) && self.may_see(snapshot)
     }
 
     /// Whether the caller may see it. **The one place where an event is withheld from a caller**:
     /// it has all that a list has, the kind and the package.
-    fn may_see(&self, kind: Kind, snapshot: &Snapshot) -> bool {
+    fn may_see(&self, snapshot: &Snapshot) -> bool {
         let grants = self.by.grants();
-        match (kind, package_of(snapshot)) {
+        match (&snapshot.contents, package_of(snapshot)) {
             // Whoever has a role sees them, and who has none watches nothing.
-            (Kind::Cluster, _) => true,
-            (Kind::Package | Kind::Deployment | Kind::Record, Some(package)) => {
-                grants.sees(package)
+            (Contents::Cluster(_), _) => true,
+            (Contents::Record { entry, package }, _) => {
+                records::may_see(grants, &entry.value, package.as_ref())
             }
-            (Kind::Package | Kind::Deployment | Kind::Record, None) => grants.sees_all(),
+            (Contents::Package(_) | Contents::Deployment(_), Some(package)) => grants.sees(package),
+            (Contents::Package(_) | Contents::Deployment(_), None) => grants.sees_all(),
         }
     }
 
@@ -146,22 +147,21 @@ impl Selection {
             (Filter::Clusters(part), Contents::Cluster(cluster)) => {
                 clusters::passes(&cluster.entry.value.spec, part.as_ref())
             }
-            (Filter::Records(cluster, deployment), Contents::Record(record)) => {
-                records::passes(&record.value, cluster.as_ref(), deployment.as_ref())
+            (Filter::Records(cluster, deployment), Contents::Record { entry, .. }) => {
+                records::passes(&entry.value, cluster.as_ref(), deployment.as_ref())
             }
             _ => false,
         }
     }
 }
 
-/// The package that it is, or is of; none for a cluster, and for a unit that a CRM has refused and
-/// says nothing else of.
+/// The package that it is, or is of; none for a cluster, and for a record whose deployment is gone.
 fn package_of(snapshot: &Snapshot) -> Option<&PackageName> {
     match &snapshot.contents {
         Contents::Package(package) => Some(&package.entry.value.spec.name),
         Contents::Deployment(deployment) => Some(&deployment.entry.value.spec.package_name),
         Contents::Cluster(_) => None,
-        Contents::Record(record) => record.value.record.as_ref().map(|record| &record.package_name),
+        Contents::Record { package, .. } => package.as_ref(),
     }
 }
 

@@ -50,9 +50,19 @@ impl Capture {
         changed
     }
 
-    /// Notes how the object of `key` is before it changes.
+    /// Notes how the object of `key` is before it changes, and the records of a deployment with it:
+    /// the deployment's package decides who sees them.
     fn touch(&mut self, state: &State, key: &Key, n_bytes: usize) {
         let Some(object) = Object::of(key) else { return };
+        if let Key::Deployment(deployment) = key {
+            for (cluster, id) in state.records_of_deployment(deployment) {
+                self.touch_object(state, Object::Record(cluster.clone(), id.clone()), 0);
+            }
+        }
+        self.touch_object(state, object, n_bytes);
+    }
+
+    fn touch_object(&mut self, state: &State, object: Object, n_bytes: usize) {
         let n_bytes = n_bytes * UNPACKED;
         match self.touched.entry(object) {
             Entry::Occupied(mut touched) => touched.get_mut().1 += n_bytes,

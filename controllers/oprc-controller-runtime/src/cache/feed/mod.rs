@@ -70,14 +70,29 @@ pub struct Event {
     /// Whether it is there, and cannot be read.
     pub is_unreadable: bool,
     n_bytes: usize,
-    text: OnceLock<Bytes>,
+    /// By [`Side`].
+    texts: [OnceLock<Bytes>; 2],
     n_text_bytes: Arc<AtomicUsize>,
 }
 
+/// The state of an object that an event's text shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// [`Event::before`]: for watchers who lose sight of the object.
+    Before,
+    /// [`Event::after`].
+    After,
+}
+
 impl Event {
-    /// The event as text, which `render` makes when it is asked for first.
-    pub fn text(&self, render: impl FnOnce(&Self) -> Vec<u8>) -> Bytes {
-        if self.text.get().is_none() && self.n_text_bytes.load(Relaxed) > MAX_BYTES {
+    /// The event as text that shows `side`. The first caller's `render` makes it.
+    pub fn text(&self, side: Side, render: impl FnOnce(&Self) -> Vec<u8>) -> Bytes {
+        let [before, after] = &self.texts;
+        let slot = match side {
+            Side::Before => before,
+            Side::After => after,
+        };
+        if slot.get().is_none() && self.n_text_bytes.load(Relaxed) > MAX_BYTES {
             return render(self).into(); // No room: many old events are wanted at once.
         }
         let make = || {
@@ -86,14 +101,17 @@ impl Event {
             self.n_text_bytes.fetch_add(text.len(), Relaxed);
             text.into()
         };
-        self.text.get_or_init(make).clone()
+        slot.get_or_init(make).clone()
+    }
+
+    fn n_text_bytes(&self) -> usize {
+        self.texts.iter().filter_map(OnceLock::get).map(Bytes::len).sum()
     }
 }
 
 impl Drop for Event {
     fn drop(&mut self) {
-        let n_bytes = self.text.get().map_or(0, Bytes::len);
-        self.n_text_bytes.fetch_sub(n_bytes, Relaxed);
+        self.n_text_bytes.fetch_sub(self.n_text_bytes(), Relaxed);
     }
 }
 
@@ -183,7 +201,7 @@ impl Feed {
                 after,
                 is_unreadable,
                 n_bytes,
-                text: OnceLock::new(),
+                texts: Default::default(),
                 n_text_bytes: Arc::clone(&self.n_text_bytes),
             }));
         }
@@ -192,7 +210,7 @@ impl Feed {
         while ring.events.len() > MAX_EVENTS || ring.n_bytes + n_text_bytes > MAX_BYTES {
             let Some(oldest) = ring.events.pop_front() else { break };
             ring.n_bytes -= oldest.n_bytes;
-            n_text_bytes -= oldest.text.get().map_or(0, Bytes::len).min(n_text_bytes);
+            n_text_bytes -= oldest.n_text_bytes().min(n_text_bytes);
             ring.forgotten = oldest.mark;
             gone.push(oldest);
         }

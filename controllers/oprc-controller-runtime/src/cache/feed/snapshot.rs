@@ -79,7 +79,12 @@ pub enum Contents {
     /// A cluster.
     Cluster(Documented<ClusterSpec, ClusterStatus>),
     /// A record.
-    Record(Entry<StoredRecord>),
+    Record {
+        /// The record.
+        entry: Entry<StoredRecord>,
+        /// Package of the deployment at that revision; `None` if the deployment was gone.
+        package: Option<PackageName>,
+    },
 }
 
 /// An object as it was at some revision, and whether that may have been out of date.
@@ -108,6 +113,11 @@ impl Snapshot {
             (Contents::Deployment(one), Contents::Deployment(other)) => {
                 one.revisions() == other.revisions()
             }
+            // A record also changes hands when its deployment moves to another package.
+            (
+                Contents::Record { entry: one, package: of_one },
+                Contents::Record { entry: other, package: of_other },
+            ) => one.revision == other.revision && of_one == of_other,
             // They have no intents.
             _ => false,
         };
@@ -132,7 +142,12 @@ impl State {
                 entry: self.clusters.get(name)?.clone(),
                 status: self.cluster_statuses.get(name).cloned(),
             }),
-            Object::Record(cluster, id) => Contents::Record(self.record(cluster, id)?.clone()),
+            Object::Record(cluster, id) => {
+                let entry = self.record(cluster, id)?.clone();
+                let deployment = self.deployments.get(&entry.value.deployment_key);
+                let package = deployment.map(|it| it.value.spec.package_name.clone());
+                Contents::Record { entry, package }
+            }
         };
         let is_silent = |cluster: &ClusterName| {
             let status = self.cluster_statuses.get(cluster);

@@ -42,6 +42,7 @@ pub(super) fn applied(generation: u64) -> Verdict {
 fn refused() -> Verdict {
     let refusal = Refusal {
         generation: 1,
+        package_name: None,
         status: 400,
         code: None,
         message: "no".to_owned(),
