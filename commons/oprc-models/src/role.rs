@@ -280,6 +280,18 @@ fn all_packages() -> Vec<Pattern> {
     vec![Pattern::all()]
 }
 
+/// The kind of credential that shows a subject.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectKind {
+    /// A bearer token.
+    Token,
+    /// A client certificate.
+    Certificate,
+}
+
 /// Who has a role, and for which packages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleBinding {
@@ -291,6 +303,10 @@ pub struct RoleBinding {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ENTRIES), inner(length(min = 1, max = MAX_NAME_BYTES)), extend("uniqueItems" = true))]
     pub subjects: Vec<String>,
+    /// Kind of credential that the subjects must show; any, where it does not say. Tokens and
+    /// certificates share one space of subjects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_kind: Option<SubjectKind>,
     /// Groups whose members have it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ENTRIES), inner(length(min = 1, max = MAX_NAME_BYTES)), extend("uniqueItems" = true))]

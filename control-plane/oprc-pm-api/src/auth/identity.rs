@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use oprc_models::role::SubjectKind;
+
 /// How a caller showed who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Means {
@@ -14,6 +16,15 @@ pub(crate) enum Means {
 }
 
 impl Means {
+    /// The kind that role bindings may ask for.
+    pub(crate) fn subject_kind(self) -> Option<SubjectKind> {
+        match self {
+            Self::Anonymous => None,
+            Self::Token => Some(SubjectKind::Token),
+            Self::Certificate => Some(SubjectKind::Certificate),
+        }
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",

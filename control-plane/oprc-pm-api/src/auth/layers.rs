@@ -147,7 +147,8 @@ fn granted(app: &App, guard: &Guard, identity: &Identity) -> Grants {
         return Grants::everything();
     }
     let state = app.cache.read();
-    Grants::of(state.bindings_of(&identity.subject, identity.groups.iter().map(|group| &**group)))
+    let groups = identity.groups.iter().map(|group| &**group);
+    Grants::of(state.bindings_of(&identity.subject, identity.means.subject_kind(), groups))
 }
 
 /// Whether what `by` was told they may do is still so: for answers that have no end.

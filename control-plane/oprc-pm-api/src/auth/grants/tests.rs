@@ -20,6 +20,7 @@ pub(crate) fn grants(roles: &[(Role, &[&str])]) -> Grants {
             name: "b".parse().unwrap(),
             role: *role,
             subjects: vec!["ada".to_owned()],
+            subject_kind: None,
             groups: Vec::new(),
             packages: packages.iter().map(|text| text.parse().unwrap()).collect(),
         };

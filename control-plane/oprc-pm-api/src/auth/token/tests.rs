@@ -108,6 +108,9 @@ fn forgeries_are_refused() {
         ),
         ("huge", format!("{good}{}", "A".repeat(20_000)), Refusal::Malformed),
         ("crit", with_header(&json!({"alg": "HS256", "crit": ["exp"]})), Refusal::Critical),
+        ("crit null", with_header(&json!({"alg": "HS256", "crit": null})), Refusal::Critical),
+        ("b64 null", with_header(&json!({"alg": "HS256", "b64": null})), Refusal::Critical),
+        ("enc null", with_header(&json!({"alg": "HS256", "enc": null})), Refusal::Critical),
         ("not encoded", with_header(&json!({"alg": "HS256", "b64": false})), Refusal::Critical),
         ("encrypted", with_header(&json!({"alg": "HS256", "enc": "A128GCM"})), Refusal::Critical),
         ("claims that are a list", with_claims(&json!([])), Refusal::Claims),
@@ -136,6 +139,29 @@ fn forgeries_are_refused() {
     ];
     for (what, token, want) in table {
         assert_eq!(verdict(&token, &hs256()), Err(want), "{what}");
+    }
+}
+
+/// Readers differ in which of two members of the same name they take.
+#[test]
+fn members_that_are_there_twice_are_refused() {
+    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let sign = |header: &str, claims: &str| {
+        signed(&format!("{}.{}", encode(header), encode(claims)), hmac_of(SECRET))
+    };
+    let (header, good) = (r#"{"alg":"HS256"}"#, claims("ada", &[]).to_string());
+    let open = good.strip_suffix('}').unwrap();
+    assert!(verdict(&sign(header, &good), &hs256()).is_ok());
+    for (header, claims, want) in [
+        (header, format!(r#"{open},"sub":"root"}}"#), Refusal::Claims),
+        (header, format!(r#"{open},"s\u0075b":"root"}}"#), Refusal::Claims),
+        (header, format!(r#"{open},"exp":9999999999}}"#), Refusal::Claims),
+        (header, format!(r#"{open},"other":[{{"a":1,"a":2}}]}}"#), Refusal::Claims),
+        (r#"{"alg":"none","alg":"HS256"}"#, good.clone(), Refusal::Malformed),
+        (r#"{"alg":"HS256","kid":"a","kid":"b"}"#, good.clone(), Refusal::Malformed),
+        (r#"{"alg":"HS256","crit":["exp"],"crit":null}"#, good.clone(), Refusal::Malformed),
+    ] {
+        assert_eq!(verdict(&sign(header, &claims), &hs256()), Err(want), "{header} {claims}");
     }
 }
 

@@ -203,3 +203,31 @@ async fn certificates_name_callers() {
     assert_eq!(lines.iter().map(told).collect::<Vec<_>>(), want);
     assert!(lines.iter().all(|line| line["address"] == "192.0.2.7"), "{lines:?}");
 }
+
+/// Tokens and certificates share one space of subjects, unless a binding asks for one kind.
+#[tokio::test(start_paused = true)]
+async fn bindings_may_ask_for_one_kind_of_credential() {
+    let it = Told::new().await;
+    let world = &it.world;
+    for (subject, kind) in [("both", None), ("t", Some("token")), ("c", Some("certificate"))] {
+        let mut document = binding(subject, Role::Developer, subject, &["shop-*"]);
+        if let Some(kind) = kind {
+            document["subject_kind"] = json!(kind);
+        }
+        let path = format!("/api/v1/role-bindings/{subject}");
+        world.root().put(&path, document).await.is(201);
+        assert_eq!(world.root().get(&path).await.json()["subject_kind"], json!(kind));
+    }
+    for (subject, by_token, by_certificate) in
+        [("both", 200, 200), ("t", 200, 403), ("c", 403, 200), ("nobody", 403, 403)]
+    {
+        let path = "/api/v1/packages";
+        world.by(subject, &[]).get(path).await.is(by_token);
+        let asked = (Method::GET, path);
+        with_certificate(world, Some(subject), asked, &Value::Null).await.is(by_certificate);
+    }
+    let mut wrong = binding("wrong", Role::Viewer, "x", &["*"]);
+    wrong["subject_kind"] = json!("password");
+    let path = "/api/v1/role-bindings/wrong";
+    world.root().put(path, wrong).await.refused(400, "invalid_document");
+}

@@ -5,7 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use oprc_models::{meta::Stored, names::BindingName, role::RoleBinding};
+use oprc_models::{
+    meta::Stored,
+    names::BindingName,
+    role::{RoleBinding, SubjectKind},
+};
 
 use super::{Entry, State, none, remove_from, set};
 
@@ -39,14 +43,22 @@ impl Index {
 }
 
 impl State {
-    /// The bindings that name `subject` or one of `groups`, each once.
+    /// The bindings that name `subject`, shown by a credential of `kind`, or one of `groups`, each
+    /// once.
     pub fn bindings_of<'s>(
         &'s self,
         subject: &str,
+        kind: Option<SubjectKind>,
         groups: impl IntoIterator<Item = &'s str>,
     ) -> Vec<Arc<Stored<RoleBinding>>> {
         let of_subject = self.bindings_of.subjects.get(subject).unwrap_or(none());
-        let mut names: BTreeSet<&BindingName> = of_subject.iter().collect();
+        let is_of_kind = |name: &&BindingName| {
+            let binding = self.role_bindings.get(*name).map(|entry| &entry.value.spec);
+            binding.is_some_and(|binding| {
+                binding.subject_kind.is_none_or(|wanted| kind == Some(wanted))
+            })
+        };
+        let mut names: BTreeSet<&BindingName> = of_subject.iter().filter(is_of_kind).collect();
         for group in groups {
             names.extend(self.bindings_of.groups.get(group).unwrap_or(none()));
         }
