@@ -2,31 +2,31 @@
 //! ever again. Requests wait for none of it.
 //!
 //! Invariants:
-//! - what was read last stays in use while a file cannot be read or the URL does not answer;
-//! - a key that a source no longer has goes out of use with the next look at it;
+//! - each source is kept by itself: what happens to one changes nothing about the keys of another,
+//!   and a URL that does not answer delays no file;
+//! - a source that has no keys, as a file that is gone, gives none: its keys are withdrawn with the
+//!   next look at it;
+//! - the last good keys of a source that cannot be read or does not answer stay in use;
 //! - the URL is asked no more often than every [`MIN_PAUSE`], however many tokens of unknown keys
 //!   come.
 
 mod fetch;
+mod source;
+#[cfg(test)]
+mod tests;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use oprc_config::{
-    Credential,
-    pm::{Auth, Jwt},
-};
-use oprc_observability::Report;
-use oprc_pm_api::auth::{
-    Access, Guard, InvalidKey, InvalidSet, Key, KeyRing, MAX_SET_BYTES, Rules, read_jwks,
-};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use oprc_config::pm::{Auth, Jwt};
+use oprc_pm_api::auth::{Access, Guard, InvalidKey, InvalidSet, Key, KeyRing, Rules};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use self::fetch::{Fetch, FetchError};
+pub(crate) use self::source::describe_metrics;
+use self::{
+    fetch::{Fetch, FetchError},
+    source::{Origin, Source},
+};
 
 /// Between two looks at the files. A look is a read of a few kilobytes; Kubernetes itself takes a
 /// minute to show a changed secret.
@@ -35,10 +35,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Between two fetches, at least.
 pub(crate) const MIN_PAUSE: Duration = Duration::from_secs(5);
 
-/// The largest file with a public key, in bytes.
-const MAX_PEM_BYTES: usize = 64 << 10;
-
-/// Why keys cannot be had.
+/// Why a source has no keys, or why they cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The shared secret cannot be read.
@@ -79,15 +76,49 @@ pub enum KeyError {
     Fetch(#[from] FetchError),
 }
 
-/// Where the keys come from.
+impl KeyError {
+    /// Returns `true` if the source says that it has no keys: its file is gone, or its set has no
+    /// key that can be used. In every other case it is not known which keys it has now.
+    fn is_withdrawal(&self) -> bool {
+        match self {
+            Self::Secret(source) | Self::Read { source, .. } => {
+                source.kind() == io::ErrorKind::NotFound
+            }
+            Self::BadSet { source, .. } | Self::Fetch(FetchError::BadSet { source, .. }) => {
+                matches!(source, InvalidSet::NoKey)
+            }
+            Self::BadSecret(_) | Self::BadKey { .. } | Self::Fetch(_) => false,
+        }
+    }
+}
+
+/// The sources of keys, and the ring that holds the keys of all of them.
 pub(crate) struct Sources {
-    secret: Option<Credential>,
-    pem_files: Vec<PathBuf>,
-    jwks_file: Option<PathBuf>,
-    fetch: Option<Fetch>,
-    /// What was fetched last.
-    fetched: Vec<Arc<[u8]>>,
+    files: Vec<Source>,
+    fetch: Option<(Fetch, Source)>,
+    shared: Shared,
+}
+
+/// The keys of each source, and the ring that is filled with them.
+struct Shared {
     ring: Arc<KeyRing>,
+    /// By the source's place; the URL's is the last.
+    keys: Mutex<Vec<Vec<Key>>>,
+}
+
+impl Shared {
+    /// Puts the keys of the source at `place` into the ring, beside those of the others.
+    fn put(&self, place: usize, keys: Vec<Key>) {
+        let mut all = self.keys.lock();
+        if let Some(held) = all.get_mut(place) {
+            *held = keys;
+        }
+        let keys: Vec<Key> = all.iter().flatten().cloned().collect();
+        // At the start, with a URL alone, there is nothing yet: callers are told to come back.
+        if (self.ring.is_filled() || !keys.is_empty()) && self.ring.replace(keys) {
+            tracing::info!("the keys of tokens have changed");
+        }
+    }
 }
 
 /// Who may do what as `auth` has it, and what keeps the keys up to date, where there are keys.
@@ -108,7 +139,7 @@ pub(crate) fn access(auth: &Auth) -> Result<(Access, Option<Sources>), KeyError>
         subject_claim: jwt.subject_claim.clone(),
         groups_claim: jwt.groups_claim.clone(),
     };
-    let guard = Guard::new(Arc::clone(&sources.ring), rules)
+    let guard = Guard::new(sources.ring(), rules)
         .with_admins(jwt.admins.iter().cloned(), jwt.admin_groups.iter().cloned());
     let guard = if jwt.has_open_metrics { guard.with_open_metrics() } else { guard };
     Ok((Access::Guarded(Arc::new(guard)), Some(sources)))
@@ -116,113 +147,66 @@ pub(crate) fn access(auth: &Auth) -> Result<(Access, Option<Sources>), KeyError>
 
 impl Sources {
     fn new(jwt: &Jwt) -> Result<Self, KeyError> {
-        let sources = Self {
-            secret: jwt.secret.clone(),
-            pem_files: jwt.public_key_files.clone(),
-            jwks_file: jwt.jwks_file.clone(),
-            fetch: jwt.jwks_url.as_ref().map(Fetch::new).transpose()?,
-            fetched: Vec::new(),
-            ring: Arc::default(),
-        };
-        let keys = sources.read()?;
-        // With a URL alone there is nothing yet, and callers are told to come back.
-        if !keys.is_empty() {
-            sources.ring.replace(keys);
+        let secret = jwt.secret.iter().map(|secret| Origin::Secret(secret.clone()));
+        let pem_files = jwt.public_key_files.iter().map(|path| Origin::Pem(path.clone()));
+        let set = jwt.jwks_file.iter().map(|path| Origin::Set(path.clone()));
+        let origins = secret.chain(pem_files).chain(set);
+        let files: Vec<Source> = origins.map(Source::new).collect();
+        let fetch = jwt.jwks_url.as_ref().map(Fetch::new).transpose()?;
+        let fetch = fetch.map(|fetch| (fetch, Source::new(Origin::Url)));
+        let keys = Mutex::new(vec![Vec::new(); files.len() + 1]);
+        let sources = Self { files, fetch, shared: Shared { ring: Arc::default(), keys } };
+        for (place, source) in sources.files.iter().enumerate() {
+            sources.shared.put(place, source.origin.read()?);
         }
         Ok(sources)
     }
 
-    /// Where the keys are.
+    /// The ring that is kept up to date.
     pub(crate) fn ring(&self) -> Arc<KeyRing> {
-        Arc::clone(&self.ring)
-    }
-
-    /// All keys: of the files as they are now, and of the URL as it last was.
-    fn read(&self) -> Result<Vec<Key>, KeyError> {
-        let mut keys = Vec::new();
-        if let Some(secret) = &self.secret {
-            let secret = secret.read().map_err(KeyError::Secret)?;
-            let key = Key::from_secret(secret.expose().as_bytes()).map_err(KeyError::BadSecret)?;
-            keys.push(key);
-        }
-        for path in &self.pem_files {
-            let bad = |source| KeyError::BadKey { path: path.clone(), source };
-            keys.push(Key::from_pem(&contents(path, MAX_PEM_BYTES)?).map_err(bad)?);
-        }
-        if let Some(path) = &self.jwks_file {
-            let bad = |source| KeyError::BadSet { path: path.clone(), source };
-            keys.extend(read_jwks(&contents(path, MAX_SET_BYTES)?).map_err(bad)?);
-        }
-        for text in &self.fetched {
-            // It was read once before it was kept.
-            keys.extend(read_jwks(text).unwrap_or_default());
-        }
-        Ok(keys)
-    }
-
-    /// Takes what the sources have now.
-    fn refresh(&self, failing: &mut bool) {
-        match self.read() {
-            Ok(keys) if keys.is_empty() => {}
-            Ok(keys) => {
-                *failing = false;
-                if self.ring.replace(keys) {
-                    tracing::info!("the keys of tokens have changed");
-                }
-            }
-            // Once, not every two seconds.
-            Err(error) if !*failing => {
-                *failing = true;
-                tracing::warn!(error = %Report(&error), "keys of tokens cannot be read; those read before stay in use");
-            }
-            Err(_) => {}
-        }
+        Arc::clone(&self.shared.ring)
     }
 
     /// Keeps the keys up to date, for ever.
-    pub(crate) async fn keep(mut self) {
-        let mut failing = false;
-        let Some(fetch) = self.fetch.take() else {
-            loop {
-                sleep_until(Instant::now() + LOOK).await;
-                self.refresh(&mut failing);
+    pub(crate) async fn keep(self) {
+        let Self { files, fetch, shared } = self;
+        let place = files.len();
+        let of_url = async {
+            match fetch {
+                Some((fetch, source)) => keep_fetched(&shared, place, &fetch, source).await,
+                None => std::future::pending().await,
             }
         };
-        let ring = Arc::clone(&self.ring);
-        let mut last = Instant::now();
-        let mut due = last;
-        loop {
-            let now = Instant::now();
-            if now >= due {
-                last = now;
-                due = match fetch.get().await {
-                    Ok(text) => {
-                        self.fetched = vec![text];
-                        last + fetch.refresh
-                    }
-                    Err(error) => {
-                        tracing::warn!(error = %Report(&error), "keys of tokens cannot be fetched; those fetched before stay in use");
-                        last + MIN_PAUSE
-                    }
-                };
-            }
-            self.refresh(&mut failing);
-            let next_look = Instant::now() + LOOK;
-            // Who sends tokens of unknown keys moves the next fetch, and makes nothing be read.
-            while timeout_at(next_look.min(due), ring.key_is_missing()).await.is_ok() {
-                due = due.min(last + MIN_PAUSE);
+        tokio::join!(keep_files(&shared, files), of_url);
+    }
+}
+
+/// Reads the files again and again.
+async fn keep_files(shared: &Shared, mut files: Vec<Source>) {
+    loop {
+        sleep(LOOK).await;
+        for (place, source) in files.iter_mut().enumerate() {
+            let read = source.origin.read();
+            if let Some(keys) = source.judge(read) {
+                shared.put(place, keys);
             }
         }
     }
 }
 
-/// What is in the file, which has at most `max` bytes.
-fn contents(path: &Path, max: usize) -> Result<Vec<u8>, KeyError> {
-    let failed = |source| KeyError::Read { path: path.to_owned(), source };
-    let size = std::fs::metadata(path).map_err(failed)?.len();
-    if usize::try_from(size).map_or(true, |size| size > max) {
-        let text = format!("larger than {max} bytes: not keys");
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidData, text)));
+/// Fetches the URL again and again.
+async fn keep_fetched(shared: &Shared, place: usize, fetch: &Fetch, mut source: Source) {
+    loop {
+        let began = Instant::now();
+        let fetched = fetch.get().await.map_err(KeyError::from);
+        let pause = if fetched.is_ok() { fetch.refresh } else { MIN_PAUSE };
+        if let Some(keys) = source.judge(fetched) {
+            shared.put(place, keys);
+        }
+        let mut due = began + pause;
+        // A token of an unknown key brings the next fetch forward.
+        while timeout_at(due, shared.ring.key_is_missing()).await.is_ok() {
+            due = due.min(began + MIN_PAUSE);
+        }
     }
-    std::fs::read(path).map_err(failed)
 }

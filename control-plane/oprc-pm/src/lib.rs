@@ -14,6 +14,11 @@ mod register;
 mod server;
 mod storage;
 
+/// Describes this crate's metrics to the recorder in place.
+pub fn describe_metrics() {
+    keys::describe_metrics();
+}
+
 pub use self::{
     keys::KeyError,
     server::{Options, RenderMetrics, Running, StartError, start},

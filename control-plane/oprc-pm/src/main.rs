@@ -70,6 +70,7 @@ fn run() -> Result<(), Failure> {
     oprc_crm_client::describe_metrics();
     oprc_http::describe_metrics();
     oprc_pm_api::describe_metrics();
+    oprc_pm::describe_metrics();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.server.worker_threads {
         runtime.worker_threads(threads.count());

@@ -53,6 +53,7 @@ pub enum InvalidKey {
     Unsupported,
 }
 
+#[derive(Clone)]
 enum Material {
     Secret(hmac::Key),
     Rsa { n: Vec<u8>, e: Vec<u8> },
@@ -61,6 +62,7 @@ enum Material {
 }
 
 /// One key, and the name that tokens may call it by.
+#[derive(Clone)]
 pub struct Key {
     id: Option<Box<str>>,
     material: Material,

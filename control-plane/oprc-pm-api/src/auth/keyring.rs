@@ -9,7 +9,7 @@ use std::sync::{
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
-use super::key::Key;
+use super::key::{Algorithm, Key};
 
 /// Keys, and how often they had changed by then.
 #[derive(Clone)]
@@ -57,6 +57,13 @@ impl KeyRing {
     #[must_use]
     pub fn is_filled(&self) -> bool {
         self.version() > 0
+    }
+
+    /// The algorithm of each key in use.
+    #[must_use]
+    pub fn algorithms(&self) -> Vec<Algorithm> {
+        let held = self.held.read();
+        held.iter().flat_map(|held| held.keys.iter().map(Key::algorithm)).collect()
     }
 
     /// Ends once a token came whose key is not here: it may be a new one.

@@ -1,14 +1,9 @@
 //! Fetches a JSON Web Key Set. It follows no redirect, and takes no more than a set can have.
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::{Arc, Once},
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Once, time::Duration};
 
 use oprc_config::pm::JwksUrl;
-use oprc_pm_api::auth::{InvalidSet, MAX_SET_BYTES, read_jwks};
+use oprc_pm_api::auth::{InvalidSet, Key, MAX_SET_BYTES, read_jwks};
 use reqwest::{Certificate, Client, StatusCode, redirect::Policy};
 
 /// How long a fetch may take.
@@ -90,8 +85,8 @@ impl Fetch {
         Ok(Self { client, url: from.url.as_str().to_owned(), refresh: from.refresh })
     }
 
-    /// The set as it is now: the text of one that can be used.
-    pub(super) async fn get(&self) -> Result<Arc<[u8]>, FetchError> {
+    /// Fetches the keys that the set has now.
+    pub(super) async fn get(&self) -> Result<Vec<Key>, FetchError> {
         let url = || self.url.clone();
         let lost = |source: reqwest::Error| {
             let source = source.without_url();
@@ -109,7 +104,6 @@ impl Fetch {
             }
             text.extend_from_slice(&chunk);
         }
-        read_jwks(&text).map_err(bad)?;
-        Ok(text.into())
+        read_jwks(&text).map_err(bad)
     }
 }
