@@ -60,7 +60,7 @@ pub(crate) async fn open(storage: &Storage, lease_runtime: &Handle) -> Result<St
     let main: SharedStore = match storage {
         Storage::Memory => Arc::new(MemoryStore::default()),
         Storage::Embedded { data_dir } => {
-            fs::create_dir_all(data_dir)
+            embedded::make_folder(data_dir)
                 .map_err(|source| OpenError::DataDir { path: data_dir.clone(), source })?;
             let path = data_dir.join(STORE_FILE);
             Arc::new(tokio::task::spawn_blocking(move || EmbeddedStore::open(&path)).await??)

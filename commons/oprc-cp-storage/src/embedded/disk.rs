@@ -10,8 +10,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, Permissions, TryLockError},
     io::{Error as IoError, ErrorKind},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -19,7 +20,7 @@ use std::{
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::medium::Medium;
+use super::{medium::Medium, private};
 use crate::{
     BoxError, KeyValue, Revision,
     mvcc::{Commit, Item, KeyChange, Undo},
@@ -118,7 +119,10 @@ impl Disk {
     pub(super) fn open(path: &Path) -> Result<(Self, Contents), OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         let medium = match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => Medium::new(lock(path, file)?),
+            Ok(file) => {
+                private::warn_if_shared(path);
+                Medium::new(lock(path, file)?)
+            }
             Err(err) if err.kind() == ErrorKind::NotFound => Self::create(path)?,
             Err(err) => return Err(io(err)),
         };
@@ -133,8 +137,10 @@ impl Disk {
         let mut draft = path.to_owned();
         draft.as_mut_os_string().push(".new");
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
+        options.read(true).write(true).create(true).truncate(false).mode(private::FILE_MODE);
         let file = lock(path, options.open(&draft).map_err(io)?)?;
+        // A draft may be left of an earlier version, which others could read.
+        file.set_permissions(Permissions::from_mode(private::FILE_MODE)).map_err(io)?;
         if fs::exists(path).map_err(io)? {
             return Err(OpenError::InUse { path: path.to_owned() });
         }

@@ -9,6 +9,7 @@
 
 mod disk;
 mod medium;
+mod private;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -22,7 +23,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-pub use self::disk::OpenError;
+pub use self::{disk::OpenError, private::make_folder};
 use self::{
     disk::{Contents, Disk},
     writer::{Command, What, Writer},

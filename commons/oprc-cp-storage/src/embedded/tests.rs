@@ -455,3 +455,24 @@ fn a_doubtful_write_that_landed_is_kept() {
     writer.settle().unwrap();
     assert_eq!(shared.get("a").unwrap().value, "1");
 }
+
+/// The store may hold secrets: nobody but the process's user may read what it makes.
+#[test]
+fn a_new_store_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (dir, _) = temp();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let folder = dir.path().join("above").join("data");
+    super::make_folder(&folder).unwrap();
+    assert_eq!((mode(&folder), mode(folder.parent().unwrap())), (0o700, 0o700));
+    let path = folder.join("store.db");
+    // A draft that an earlier version left, for all to read.
+    fs::write(folder.join("store.db.new"), "").unwrap();
+    drop(EmbeddedStore::open(&path).unwrap());
+    assert_eq!(mode(&path), 0o600);
+    // What is there stays as it is.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    super::make_folder(&folder).unwrap();
+    drop(EmbeddedStore::open(&path).unwrap());
+    assert_eq!((mode(&folder), mode(&path)), (0o755, 0o600));
+}

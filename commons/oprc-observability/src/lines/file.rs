@@ -7,7 +7,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -49,7 +49,12 @@ impl Rotated {
 /// The file, how long it is, and whether it ends in the middle of a line.
 fn open(path: &Path) -> io::Result<(File, u64, bool)> {
     let mut file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
-    let n_bytes = file.metadata()?.len();
+    let metadata = file.metadata()?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & !MODE != 0 {
+        tracing::warn!(path = %path.display(), "others may read this file: its mode is {mode:o}; chmod {MODE:o} takes that away");
+    }
+    let n_bytes = metadata.len();
     if n_bytes == 0 {
         return Ok((file, 0, false));
     }

@@ -21,7 +21,7 @@ use oprc_config::{
 };
 use oprc_cp_storage::{
     SharedStore,
-    embedded::{EmbeddedStore, OpenError},
+    embedded::{self, EmbeddedStore, OpenError},
     memory::MemoryStore,
 };
 use oprc_http::tls::{Clients, Files, Tls, TlsError};
@@ -252,7 +252,7 @@ fn open_store(storage: Storage) -> Result<SharedStore, StartError> {
     match storage {
         Storage::Memory => Ok(Arc::new(MemoryStore::default())),
         Storage::Embedded { data_dir } => {
-            std::fs::create_dir_all(&data_dir)
+            embedded::make_folder(&data_dir)
                 .map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
             Ok(Arc::new(EmbeddedStore::open(data_dir.join(STORE_FILE))?))
         }
