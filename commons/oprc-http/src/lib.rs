@@ -21,13 +21,13 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use self::{
     seats::{Held, Seat, Seats},
     stall::Stall,
+    tls::{Tls, client::ClientCertificate},
 };
 
 /// The most connections at once. Who comes later gets the place of one that waits for nothing, or
@@ -50,8 +50,11 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 const CONNECTIONS_CUT: &str = "oprc_http_connections_cut_total";
 
-/// Makes what accepts a TLS connection now, so that certificates can be replaced while it serves.
-pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
+/// Between two looks at whether the client certificate of an open connection still holds.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(1);
+
+/// How long what is under way may take on a connection whose client certificate holds no more.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// A connection, as the server knows it: an extension of every request that came on it.
 #[derive(Clone, Debug)]
@@ -78,11 +81,11 @@ fn connection_cut(reason: &'static str) {
     metrics::counter!(CONNECTIONS_CUT, "reason" => reason).increment(1);
 }
 
-/// Serves the connections of `listener`, with TLS if there is an acceptor, until `stop`; then until
+/// Serves the connections of `listener`, with TLS if `tls` is given, until `stop`; then until
 /// what they have under way is answered, for `grace` at the most.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<Acceptor>,
+    tls: Option<Arc<Tls>>,
     router: Router,
     grace: Duration,
     stop: CancellationToken,
@@ -129,27 +132,30 @@ pub async fn serve(
 
 async fn connect(
     (mut stream, address): (TcpStream, SocketAddr),
-    tls: Option<Acceptor>,
+    tls: Option<Arc<Tls>>,
     router: Router,
     seat: Seat,
     stop: CancellationToken,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut connection = Connection { address, certificate_subject: None };
-    let Some(tls) = tls else { return answer(stream, connection, router, seat, stop).await };
+    let Some(tls) = tls else {
+        return answer(stream, connection, None, router, seat, stop).await;
+    };
     let handshake = async {
         if first_byte(&stream).await? != TLS_HANDSHAKE {
             refuse_plain(&mut stream).await?;
             return Err(io::Error::other("not TLS: want an https URL at this port"));
         }
-        tls().accept(stream).await
+        tls.acceptor().accept(stream).await
     };
     let stream = timeout(HANDSHAKE_TIMEOUT, handshake).await;
     let stream = stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let shown = stream.get_ref().1.peer_certificates();
+    let certificate = shown.and_then(|chain| ClientCertificate::new(&tls, chain)).map(Arc::new);
     connection.certificate_subject =
-        shown.and_then(|certificate| tls::subject::of(certificate)).map(Arc::from);
-    answer(stream, connection, router, seat, stop).await
+        certificate.as_ref().and_then(|certificate| certificate.subject.clone());
+    answer(stream, connection, certificate, router, seat, stop).await
 }
 
 /// The first byte that the client sends, which stays to be read.
@@ -174,10 +180,12 @@ async fn refuse_plain(stream: &mut TcpStream) -> io::Result<()> {
 async fn answer(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     connection: Connection,
+    certificate: Option<Arc<ClientCertificate>>,
     router: Router,
     seat: Seat,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    let shown = certificate.clone();
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
@@ -187,7 +195,12 @@ async fn answer(
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(connection.clone());
         let (busy, router) = (seat.begin(), router.clone());
+        let holds = shown.as_ref().is_none_or(|certificate| certificate.holds());
         async move {
+            if !holds {
+                // The server closes the connection: the next handshake tells the client why.
+                return Err(io::Error::other("the client certificate holds no more"));
+            }
             // Sent away at this very moment: nothing of the request is done.
             let Some(busy) = busy else { return Err(io::Error::from(io::ErrorKind::TimedOut)) };
             let Ok(response) = router.oneshot(request).await;
@@ -199,10 +212,25 @@ async fn answer(
     let served = tokio::select! {
         biased;
         served = connection.as_mut() => served,
+        () = lapse(certificate) => {
+            // Watches have no end of their own; a write under way may be answered.
+            connection_cut("client_certificate");
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(LAST_ANSWER, connection).await;
+            return Ok(());
+        }
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     served.map_err(io::Error::other)
+}
+
+/// Ends when the client certificate of a connection holds no more; never where there is none.
+async fn lapse(certificate: Option<Arc<ClientCertificate>>) {
+    let Some(certificate) = certificate else { return std::future::pending().await };
+    while certificate.holds() {
+        sleep(CERTIFICATE_LOOK).await;
+    }
 }

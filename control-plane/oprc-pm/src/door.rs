@@ -13,7 +13,7 @@ use oprc_config::{
     tls::ServerTls,
 };
 use oprc_http::{
-    Acceptor, Connection,
+    Connection,
     tls::{Clients, Files, Tls},
 };
 use oprc_observability::{Lines, LinesGuard, Loss, Target};
@@ -31,15 +31,15 @@ pub(crate) fn files(tls: ServerTls) -> Files {
     Files { cert_path: tls.cert_path, key_path: tls.key_path, clients }
 }
 
-/// Reads the certificates again while there is `stop`; answers what accepts a connection.
+/// Reads the certificates again and again until `stop`.
 pub(crate) fn keep_certificates(
     tls: Tls,
     parts: &mut JoinSet<()>,
     stop: CancellationToken,
-) -> Acceptor {
+) -> Arc<Tls> {
     let tls = Arc::new(tls);
     parts.spawn(Arc::clone(&tls).keep_fresh(stop));
-    Arc::new(move || tls.acceptor())
+    tls
 }
 
 /// Opens the audit log, if there is to be one.

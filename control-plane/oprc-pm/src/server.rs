@@ -152,9 +152,9 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let mut serving = JoinSet::new();
     let grace = config.server.shutdown_grace_secs.secs();
     let is_tls = tls.is_some();
-    let acceptor = tls.map(|tls| door::keep_certificates(tls, &mut parts, stop.clone()));
+    let tls = tls.map(|tls| door::keep_certificates(tls, &mut parts, stop.clone()));
     let service = door::introduced(router(api));
-    serving.spawn(oprc_http::serve(listener, acceptor, service, grace, stop.clone()));
+    serving.spawn(oprc_http::serve(listener, tls, service, grace, stop.clone()));
     tracing::info!(%addr, is_tls, version = env!("CARGO_PKG_VERSION"), "serving");
     Ok(Running {
         addr,

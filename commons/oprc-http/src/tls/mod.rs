@@ -1,17 +1,22 @@
 //! TLS of a server, and its files, read again when they change.
 //!
 //! Versions 1.2 and 1.3, since the library has no older one. Certificates are replaced while it
-//! serves: connections that are open keep what they were opened with.
+//! serves: connections that are open keep the server's certificate that they were opened with. The
+//! client's is judged again, see [`client`].
 //!
 //! Invariant: while the files cannot be used (half written, a key of another certificate) what was
 //! last good stays.
 
+pub mod client;
 pub mod subject;
 
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,7 +26,7 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
-    server::{VerifierBuilderError, WebPkiClientVerifier},
+    server::{VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_rustls::TlsAcceptor;
@@ -102,7 +107,25 @@ struct Contents {
 /// TLS as the files have it now.
 pub struct Tls {
     files: Files,
-    current: RwLock<(Contents, Arc<ServerConfig>)>,
+    current: RwLock<Current>,
+    /// Number of times that the files have changed.
+    generation: AtomicU64,
+}
+
+/// What the files hold, ready for use.
+struct Current {
+    contents: Contents,
+    config: Arc<ServerConfig>,
+    /// Verifies the certificates of clients; `None`: they show none.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Current {
+    fn new(files: &Files, contents: Contents) -> Result<Self, TlsError> {
+        let verifier = verifier(files, &contents)?;
+        let config = configure(files, &contents, verifier.clone())?;
+        Ok(Self { contents, config, verifier })
+    }
 }
 
 impl Tls {
@@ -113,24 +136,25 @@ impl Tls {
     /// See [`TlsError`].
     pub fn load(files: Files) -> Result<Self, TlsError> {
         let contents = read(&files)?;
-        let config = configure(&files, &contents)?;
-        Ok(Self { files, current: RwLock::new((contents, config)) })
+        let current = RwLock::new(Current::new(&files, contents)?);
+        Ok(Self { files, current, generation: AtomicU64::new(0) })
     }
 
     /// What accepts a connection now.
     #[must_use]
     pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.current.read().1))
+        TlsAcceptor::from(Arc::clone(&self.current.read().config))
     }
 
     /// Reads the files again; says whether they have changed.
     fn refresh(&self) -> Result<bool, TlsError> {
         let contents = read(&self.files)?;
-        if contents == self.current.read().0 {
+        if contents == self.current.read().contents {
             return Ok(false);
         }
-        let config = configure(&self.files, &contents)?;
-        *self.current.write() = (contents, config);
+        let current = Current::new(&self.files, contents)?;
+        *self.current.write() = current;
+        self.generation.fetch_add(1, Ordering::Release);
         Ok(true)
     }
 
@@ -170,27 +194,40 @@ fn read(files: &Files) -> Result<Contents, TlsError> {
     })
 }
 
-fn configure(files: &Files, contents: &Contents) -> Result<Arc<ServerConfig>, TlsError> {
+fn verifier(
+    files: &Files,
+    contents: &Contents,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    let (Some(path), Some(pem)) = (files.clients.ca_path(), &contents.client_ca) else {
+        return Ok(None);
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path, pem)? {
+        roots.add(certificate)?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let verifier = match files.clients {
+        Clients::Optional(_) => verifier.allow_unauthenticated(),
+        Clients::Required(_) | Clients::Anonymous => verifier,
+    };
+    Ok(Some(verifier.build()?))
+}
+
+fn configure(
+    files: &Files,
+    contents: &Contents,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let certs = certificates(&files.cert_path, &contents.cert)?;
     let key = PrivateKeyDer::from_pem_slice(&contents.key)
         .map_err(|source| TlsError::Pem { path: files.key_path.clone(), source })?;
     let provider = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()?;
-    let builder = match (files.clients.ca_path(), &contents.client_ca) {
-        (Some(path), Some(pem)) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(path, pem)? {
-                roots.add(certificate)?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            let verifier = match files.clients {
-                Clients::Optional(_) => verifier.allow_unauthenticated(),
-                Clients::Required(_) | Clients::Anonymous => verifier,
-            };
-            builder.with_client_cert_verifier(verifier.build()?)
-        }
-        _ => builder.with_no_client_auth(),
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_single_cert(certs, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

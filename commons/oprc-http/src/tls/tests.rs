@@ -2,7 +2,12 @@
 
 use std::{fs, net::SocketAddr, sync::Arc};
 
-use axum::{Extension, Router, routing::get};
+use axum::{
+    Extension, Router,
+    body::{Body, Bytes},
+    routing::get,
+};
+use futures::stream;
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, KeyPair};
 use rustls::{
     ClientConfig, RootCertStore,
@@ -17,7 +22,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
-use crate::{Acceptor, Connection, serve};
+use crate::{Connection, serve};
 
 /// How long a state is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,8 +42,14 @@ struct Identity {
 }
 
 fn identity(authority: &Authority, common_name: &str) -> Identity {
+    identity_until(authority, common_name, u32::MAX.into())
+}
+
+/// As [`identity`], valid until `end`, in seconds since 1970.
+fn identity_until(authority: &Authority, common_name: &str, end: u64) -> Identity {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, common_name);
+    params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(end);
     let key = KeyPair::generate().unwrap();
     Identity { cert: params.signed_by(&key, authority).unwrap(), key }
 }
@@ -76,16 +87,15 @@ impl Server {
             clients: clients(write(&folder, "ca", &client_authority.pem())),
         };
         let tls = Arc::new(Tls::load(files).unwrap());
-        let accepting = Arc::clone(&tls);
-        let acceptor: Acceptor = Arc::new(move || accepting.acceptor());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let whoami = |Extension(connection): Extension<Connection>| async move {
             connection.certificate_subject.as_deref().unwrap_or("nobody").to_owned()
         };
-        let router = Router::new().route("/", get(whoami));
+        let endless = || async { Body::from_stream(stream::pending::<io::Result<Bytes>>()) };
+        let router = Router::new().route("/", get(whoami)).route("/watch", get(endless));
         let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, Some(acceptor), router, PATIENCE, stop.clone()));
+        tokio::spawn(serve(listener, Some(Arc::clone(&tls)), router, PATIENCE, stop.clone()));
         Self { addr, tls, authority, client_authority, folder, stop }
     }
 
@@ -159,6 +169,55 @@ async fn client_certificates() {
         assert_eq!(server.whoami(Some(&wrong)).await.ok().as_deref(), want_wrong);
         assert_eq!(server.whoami(None).await.ok().as_deref(), want_none);
     }
+}
+
+/// Waits until the server has ended a connection on which an answer without end is under way.
+async fn is_ended(mut stream: TlsStream<TcpStream>) {
+    let ended = async { while stream.read(&mut [0; 1024]).await.is_ok_and(|n| n > 0) {} };
+    timeout(PATIENCE, ended).await.expect("it is ended");
+}
+
+async fn watch(server: &Server, client: &Identity) -> TlsStream<TcpStream> {
+    let mut stream = server.connect(Some(client)).await.unwrap();
+    stream.write_all(b"GET /watch HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let n = timeout(PATIENCE, stream.read(&mut [0; 1024])).await.unwrap().unwrap();
+    assert!(n > 0, "it has begun");
+    stream
+}
+
+/// An open connection is worth no more than a new one: not for requests, and not for what is under
+/// way.
+#[tokio::test]
+async fn an_expired_client_certificate_counts_no_more_on_open_connections() {
+    for clients in [Clients::Required, Clients::Optional] {
+        let server = Server::start(clients).await;
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let (short, long) = (
+            identity_until(&server.client_authority, "alice", now + 8),
+            identity(&server.client_authority, "bob"),
+        );
+        let mut open = server.connect(Some(&short)).await.unwrap();
+        assert_eq!(ask(&mut open).await.unwrap(), "alice");
+        let watching = watch(&server, &short).await;
+        let mut good = server.connect(Some(&long)).await.unwrap();
+        is_ended(watching).await;
+        assert!(ask(&mut open).await.is_err(), "its certificate has expired");
+        assert!(server.whoami(Some(&short)).await.is_err());
+        assert_eq!(ask(&mut good).await.unwrap(), "bob");
+    }
+}
+
+#[tokio::test]
+async fn a_removed_authority_counts_no_more_on_open_connections() {
+    let server = Server::start(Clients::Required).await;
+    let alice = identity(&server.client_authority, "alice");
+    let mut open = server.connect(Some(&alice)).await.unwrap();
+    assert_eq!(ask(&mut open).await.unwrap(), "alice");
+    let watching = watch(&server, &alice).await;
+    write(&server.folder, "ca", &authority().pem());
+    assert!(server.tls.refresh().unwrap());
+    assert!(ask(&mut open).await.is_err(), "its authority is not trusted any more");
+    is_ended(watching).await;
 }
 
 #[tokio::test]

@@ -160,8 +160,7 @@ pub async fn start_with(config: Config, options: Options) -> Result<Running, Sta
     if let Some(tls) = &tls {
         parts.spawn(Arc::clone(tls).keep_fresh(work_stop.clone()));
     }
-    let acceptor = tls.map(|tls| Arc::new(move || tls.acceptor()) as oprc_http::Acceptor);
-    let accepting = oprc_http::serve(listener, acceptor, router(app), GRACE, stop.clone());
+    let accepting = oprc_http::serve(listener, tls, router(app), GRACE, stop.clone());
     let serving = tokio::spawn(supervise(accepting, parts, stop.clone(), work_stop));
     if config.is_exposed {
         tracing::warn!(
