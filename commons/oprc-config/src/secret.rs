@@ -7,6 +7,9 @@ use crate::value::{Invalid, Setting};
 /// The largest file that a secret is read from. A bound against a path that names something else.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
+/// Values that stand in manifests and examples until somebody replaces them.
+const PLACEHOLDERS: [&str; 3] = ["change-me", "changeme", "replace-me"];
+
 /// A password or a token.
 ///
 /// There is no `Debug`, `Display` or `Serialize`, and a struct that holds one cannot derive them: to
@@ -25,8 +28,12 @@ impl Secret {
 
 impl FromStr for Secret {
     type Err = Invalid;
-    /// Visible ASCII only: what an HTTP header can carry, and no stray line end of a file.
+    /// Visible ASCII only: what an HTTP header can carry, and no stray line end of a file. A
+    /// placeholder is no secret: everyone knows it.
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        if PLACEHOLDERS.iter().any(|placeholder| text.eq_ignore_ascii_case(placeholder)) {
+            return Err(Invalid);
+        }
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
             Ok(Self(text.into()))
         } else {
@@ -38,7 +45,7 @@ impl FromStr for Secret {
 impl Setting for Secret {
     const IS_SECRET: bool = true;
     fn want() -> String {
-        "printable ASCII".to_owned()
+        "printable ASCII, and no placeholder as change-me".to_owned()
     }
 }
 
@@ -71,6 +78,9 @@ impl Credential {
         }
         let text = fs::read(path)?;
         let text = str::from_utf8(&text).map_err(|_| invalid("not printable ASCII"))?.trim();
-        text.parse().map_err(|Invalid| invalid("empty, or not printable ASCII"))
+        text.parse().map_err(|Invalid| invalid("empty, a placeholder, or not printable ASCII"))
     }
 }
+
+#[cfg(test)]
+mod tests;

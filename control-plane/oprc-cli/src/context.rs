@@ -1,17 +1,18 @@
 //! Contexts: servers by name, in the user's configuration folder.
 //!
 //! The file holds tokens: it is readable by its owner alone and replaced whole, so a crash leaves
-//! the old one. A token goes only to the server it was given for: naming another server on the
-//! command line or in the environment leaves the context out altogether.
+//! the old one. A token goes only to the server it was given for: a context's to the context's
+//! server, the environment's to the server that the environment names.
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, DirBuilder},
     io::{self, Write},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
-use oprc_client::{Endpoint, parse_server};
+use oprc_client::{Endpoint, is_loopback, parse_server};
 use serde::{Deserialize, Serialize};
 
 use crate::{args::Global, error::Error};
@@ -77,7 +78,8 @@ impl Contexts {
             return Err(Error::usage("nowhere to keep contexts: neither XDG_CONFIG_HOME nor HOME"));
         };
         let write = || -> io::Result<()> {
-            fs::create_dir_all(dir)?;
+            // Tokens are in there.
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
             let mut text = serde_json::to_vec_pretty(self)?;
             text.push(b'\n');
             // A temporary file is its owner's alone (0600) from the start.
@@ -101,11 +103,18 @@ impl Contexts {
     }
 }
 
-/// The server to speak to.
+/// The server to speak to, and what its user should know.
+pub(crate) struct Chosen {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Chooses the server to speak to.
 ///
 /// The first that is named, of: `--server`, `--context`, `OPRC_SERVER`, the current context, the
-/// default.
-pub(crate) fn resolve(global: &Global, environment: &Environment) -> Result<Endpoint, Error> {
+/// default. `OPRC_TOKEN` is sent only to the server that would be chosen without `--server` and
+/// `--context`.
+pub(crate) fn resolve(global: &Global, environment: &Environment) -> Result<Chosen, Error> {
     let named = match (&global.server, &global.context) {
         (Some(server), _) => Some(server),
         (None, Some(_)) => None,
@@ -124,12 +133,53 @@ pub(crate) fn resolve(global: &Global, environment: &Environment) -> Result<Endp
             (server, None, None, false)
         }
     };
-    Ok(Endpoint {
+    let mut warnings = Vec::new();
+    let mut token = global.token.clone().or(token);
+    if token.is_none() && environment.token.is_some() {
+        let meant = meant_by_environment(environment)?;
+        if is_same(&server, &meant) {
+            token.clone_from(&environment.token);
+        } else if parse_server(&server).is_ok() {
+            // A URL that is refused may hold a password: it is not repeated.
+            warnings.push(format!(
+                "OPRC_TOKEN is for {meant} and was not sent to {server}: give --token, or set \
+                 OPRC_SERVER"
+            ));
+        }
+    }
+    if let Some(url) = parse_server(&server).ok().filter(|_| token.is_some())
+        && url.scheme() == "http"
+        && !is_loopback(&url)
+    {
+        warnings.push(format!(
+            "the token is sent to {server} without encryption, for everyone on the way to read"
+        ));
+    }
+    let endpoint = Endpoint {
         server,
-        token: global.token.clone().or(token).or_else(|| environment.token.clone()),
+        token,
         ca_cert: global.ca_cert.clone().or(ca_cert),
         skip_verify: global.insecure_skip_verify || skip_verify,
-    })
+    };
+    Ok(Chosen { endpoint, warnings })
+}
+
+/// The server that the environment's token is for: `OPRC_SERVER`, else the current context's, else
+/// the default.
+fn meant_by_environment(environment: &Environment) -> Result<String, Error> {
+    if let Some(server) = &environment.server {
+        return Ok(server.clone());
+    }
+    let current = chosen(&Global::default(), environment)?;
+    Ok(current.map_or_else(|| DEFAULT_SERVER.to_owned(), |context| context.server))
+}
+
+/// Returns `true` if both are the same server, however they are written.
+fn is_same(one: &str, other: &str) -> bool {
+    let plain = |server: &str| {
+        parse_server(server).ok().map(|url| url.as_str().trim_end_matches('/').to_owned())
+    };
+    plain(one).is_some_and(|one| plain(other) == Some(one))
 }
 
 /// The context that `--context` names, else the current one.

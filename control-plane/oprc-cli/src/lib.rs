@@ -87,7 +87,23 @@ fn told_by_clap(err: &clap::Error, io: &mut Io<'_>) -> u8 {
 
 async fn dispatch(cli: Cli, environment: &Environment, io: &mut Io<'_>) -> Result<(), Error> {
     let Cli { global, command } = cli;
-    let client = || Ok(Client::new(&context::resolve(&global, environment)?)?);
+    let needs_server = !matches!(
+        command,
+        Command::Context(_)
+            | Command::Schema { .. }
+            | Command::Completion { .. }
+            | Command::Version
+    );
+    let chosen = needs_server.then(|| context::resolve(&global, environment)).transpose()?;
+    if let Some(chosen) = &chosen {
+        for warning in &chosen.warnings {
+            io.err.line(&format!("{} {warning}", io.err.paint(term::Colour::Yellow, "warning:")));
+        }
+    }
+    let client = || match &chosen {
+        Some(chosen) => Ok(Client::new(&chosen.endpoint)?),
+        None => Err(Error::usage("this command speaks to no server")),
+    };
     match command {
         Command::Apply(args) => commands::apply::run(&args, client, io).await,
         Command::Diff(args) => commands::diff::run(&args, client, io).await,

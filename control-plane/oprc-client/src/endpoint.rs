@@ -51,8 +51,9 @@ pub fn parse_server(server: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// Whether the URL is of this machine itself.
-pub(crate) fn is_loopback(url: &Url) -> bool {
+/// Returns `true` if the URL is of this machine itself.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

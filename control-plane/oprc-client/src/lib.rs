@@ -35,7 +35,7 @@ mod retry;
 pub use crate::{
     call::{Answer, Call},
     client::Client,
-    endpoint::{Endpoint, parse_server},
+    endpoint::{Endpoint, is_loopback, parse_server},
     error::Error,
     events::{Event, Events},
     operations::{OPERATIONS, Operation},
