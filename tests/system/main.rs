@@ -10,6 +10,7 @@
 mod support;
 
 mod auth;
+mod browser;
 mod clusters;
 mod configuration;
 mod connections;

@@ -24,6 +24,13 @@ pub(crate) struct TestArgs {
 pub(crate) fn setup() -> Result<()> {
     say!("etcd for the tests: {}", etcd::ensure()?.display());
     extras::fetch()?;
+    let browsers = ["chromium", "chromium-browser", "google-chrome"];
+    match browsers.iter().find_map(|name| env::find_program(name)) {
+        Some(browser) => say!("browser for the tests: {}", browser.display()),
+        None => {
+            say!("no browser: the test with one is skipped; `apt-get install chromium` brings one")
+        }
+    }
     let protoc = cargo::protoc()?;
     say!("protoc: {}", protoc.display());
     if env::find_program("protoc").is_none() {

@@ -13,6 +13,7 @@ use crate::{
     door::{
         for_browsers,
         rate::{by_address, by_subject},
+        site::from_here,
     },
     front::{Lanes, front},
     openapi::{operations as described, routes::Routes},
@@ -38,6 +39,7 @@ pub fn router(state: ApiState) -> Router {
         .layer(may)
         .layer(from_fn_with_state(Arc::clone(&app), by_subject))
         .layer(who)
+        .layer(from_fn_with_state(Arc::clone(&app), from_here))
         .layer(from_fn_with_state(Arc::clone(&app), by_address))
         .layer(front)
         .with_state(Arc::clone(&app));

@@ -64,6 +64,7 @@ pub(crate) fn audit(audit: &Audit) -> io::Result<Option<(Lines, LinesGuard)>> {
 pub(crate) fn door(config: &Config, audit: Option<Lines>) -> Door {
     let around = &config.around;
     let proxies = around.trusted_proxies.iter().flat_map(|list| &list.0);
+    let hosts = around.allowed_hosts.iter().flat_map(|list| &list.0);
     let origins = around.cors_allowed_origins.iter().flat_map(|list| &list.0);
     Door {
         trusted_proxies: proxies.map(|network| network.0).collect(),
@@ -72,6 +73,7 @@ pub(crate) fn door(config: &Config, audit: Option<Lines>) -> Door {
         allowed_origins: origins
             .filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok())
             .collect(),
+        allowed_hosts: hosts.map(|host| host.as_str().to_owned()).collect(),
         is_encrypted: config.tls.is_some(),
     }
 }

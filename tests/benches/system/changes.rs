@@ -89,7 +89,7 @@ async fn change(connection: &mut Connection, key: &str, n: usize) {
     let rate = format!("\"min_throughput_rps\":{}", n + 1);
     let body = deployment(key, "east").replace("\"min_throughput_rps\":200", &rate);
     let request = format!(
-        "PUT /api/v1/deployments/{key} HTTP/1.1\r\nhost: east\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "PUT /api/v1/deployments/{key} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     loop {

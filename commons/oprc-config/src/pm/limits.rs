@@ -44,6 +44,10 @@ settings! {
         trusted_proxies: Option<List<Network>> = "OPRC_PM_SERVER_TRUSTED_PROXIES",
         /// Origins whose pages may call the API from a browser; none when not set.
         cors_allowed_origins: Option<List<Origin>> = "OPRC_PM_CORS_ALLOWED_ORIGINS",
+        /// Hosts that are served while `OPRC_PM_AUTH_MODE` is `none`, besides `localhost` and loopback
+        /// addresses; requests for any other `Host` are answered 421. `*` allows every host, and so
+        /// lets any web page that a caller visits read and write everything.
+        allowed_hosts: Option<List<HostName>> = "OPRC_PM_SERVER_ALLOWED_HOSTS",
     }
 }
 
@@ -64,6 +68,47 @@ impl FromStr for Network {
 impl Setting for Network {
     fn want() -> String {
         "a network or an address, for example 10.0.0.0/8 or fd00::1".to_owned()
+    }
+}
+
+/// A host as a request names it, without its port.
+///
+/// Invariant: a DNS name in lower case, an IP address (IPv6 in brackets), or `*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName(Box<str>);
+
+impl HostName {
+    /// The host as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HostName {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        if let Some(address) = inner.unwrap_or(text).parse::<IpAddr>().ok() {
+            return match address {
+                IpAddr::V4(_) if inner.is_some() => Err(Invalid),
+                IpAddr::V4(address) => Ok(Self(address.to_string().into())),
+                IpAddr::V6(address) => Ok(Self(format!("[{address}]").into())),
+            };
+        }
+        let is_allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let is_name = (1..=253).contains(&text.len()) && text.bytes().all(is_allowed);
+        match text == "*" || is_name {
+            true => Ok(Self(text.to_ascii_lowercase().into())),
+            false => Err(Invalid),
+        }
+    }
+}
+
+impl Setting for HostName {
+    fn want() -> String {
+        "a host without a port, for example oprc-pm.example.org, or `*`".to_owned()
     }
 }
 

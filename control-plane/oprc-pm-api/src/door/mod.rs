@@ -1,13 +1,14 @@
 //! The door: what stands between callers and the routes, whoever they are.
 //!
 //! From the outside in: security headers, CORS, then [`crate::front`] (which audits writes), the
-//! rate of the address, authentication, the rate of the subject. All of it is off by default but
+//! rate of the address, what browsers may send ([`site`]), authentication, the rate of the subject. All of it is off by default but
 //! the headers.
 
 pub(crate) mod audit;
 pub(crate) mod caller;
 pub(crate) mod headers;
 pub(crate) mod rate;
+pub(crate) mod site;
 
 use axum::Router;
 use http::{HeaderName, HeaderValue, Method, header};
@@ -31,8 +32,19 @@ pub struct Door {
     pub audit: Option<Lines>,
     /// Origins whose pages may call from a browser.
     pub allowed_origins: Vec<HeaderValue>,
+    /// Hosts that are served without authentication besides this machine as such, in lower case;
+    /// `*`: every host.
+    pub allowed_hosts: Vec<String>,
     /// Whether connections are encrypted, so that browsers are to insist on it.
     pub is_encrypted: bool,
+}
+
+impl Door {
+    /// Returns `true` if requests for `host` are served without authentication.
+    fn allows_host(&self, host: &str) -> bool {
+        let hosts = &self.allowed_hosts;
+        hosts.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(host))
+    }
 }
 
 /// `router` behind what concerns browsers alone.

@@ -24,6 +24,11 @@ pub(super) const ALWAYS: &[Refusal] = &[
 pub(super) const GUARDED: &[Refusal] = &[
     (401, "unauthenticated", "No token, or one that is not believed; `detail` says why."),
     (403, "forbidden", "The caller may not do this; `detail` has the roles that would do."),
+    (
+        421,
+        "misdirected_request",
+        "Without authentication, another host than this machine is meant.",
+    ),
 ];
 
 /// Of those with a name in the query.
@@ -52,6 +57,8 @@ pub(super) const PAGED: &[Refusal] =
 pub(super) const WRITE: &[Refusal] = &[
     (400, "invalid_parameter", "A query parameter is not as it should be."),
     (400, "unknown_parameter", "A query parameter that the operation does not know."),
+    (403, "cross_site_request", "A browser sent it for a page of another origin."),
+    (415, "unsupported_media_type", "Neither JSON nor YAML in UTF-8."),
     (409, "conflict", "Too many wrote it at once; repeat."),
     (409, "unreadable_object", "The stored value cannot be read; it is left alone."),
     (503, "audit_unavailable", "Writes must be told and cannot be; nothing was written."),

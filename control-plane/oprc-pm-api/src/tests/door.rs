@@ -168,6 +168,113 @@ async fn pages_of_other_origins() {
     }
 }
 
+/// Every write, with or without a body, as a page of another site can make a browser send it.
+#[tokio::test]
+async fn writes_for_pages_of_other_origins_are_refused() {
+    let allowed = "https://console.example.org";
+    let allowed_origins = vec![HeaderValue::from_static(allowed)];
+    let world =
+        World::with_door(Limits::default(), Door { allowed_origins, ..Door::default() }).await;
+    let (host, own) = (("host", "localhost:8080"), "http://localhost:8080");
+    let writes = crate::auth::routes::ROUTES.iter().flat_map(|(route, methods)| {
+        let methods = methods.iter().map(|(does, _)| does.method());
+        methods.filter(|method| *method != Method::GET).map(move |method| (method, *route))
+    });
+    for (method, route) in writes {
+        let path = route.replace("{name}", "nothing").replace("{key}", "nothing");
+        let send = |headers: Vec<(&'static str, &'static str)>| {
+            let (world, path, method) = (&world, &path, method.clone());
+            async move {
+                let headers: Vec<_> = std::iter::once(host).chain(headers).collect();
+                world.call(method, path, &headers, "{}").await
+            }
+        };
+        for foreign in [
+            vec![("sec-fetch-site", "cross-site")],
+            vec![("sec-fetch-site", "same-site"), ("origin", "http://localhost:9000")],
+            vec![("sec-fetch-site", "cross-site"), ("content-type", "application/json")],
+            vec![("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
+            vec![("origin", "http://evil.test")],
+            vec![("origin", "http://localhost:9000")],
+            vec![("origin", "null")],
+            vec![("origin", own), ("origin", "http://evil.test")],
+            vec![("origin", allowed), ("origin", "http://evil.test")],
+        ] {
+            send(foreign).await.refused(403, "cross_site_request");
+        }
+        for ours in [
+            vec![],
+            vec![("sec-fetch-site", "same-origin"), ("origin", own)],
+            vec![("sec-fetch-site", "none")],
+            vec![("origin", own)],
+            vec![("sec-fetch-site", "cross-site"), ("origin", allowed)],
+        ] {
+            assert_ne!(send(ours).await.status, 403, "{method} {path}");
+        }
+        if method != Method::DELETE {
+            for form in ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data"] {
+                let reply = send(vec![("content-type", form)]).await;
+                reply.refused(415, "unsupported_media_type");
+            }
+        }
+    }
+    // Reads are not refused: what they answer no such page can see.
+    let headers = [host, ("sec-fetch-site", "cross-site"), ("origin", "http://evil.test")];
+    world.call(Method::GET, "/api/v1/packages", &headers, "").await.is(200);
+}
+
+/// Without authentication, a name that somebody made to resolve to this machine is not served.
+#[tokio::test]
+async fn other_hosts_are_misdirected_without_authentication() {
+    let allowed_hosts = vec!["pm.example.org".to_owned()];
+    let named =
+        World::with_door(Limits::default(), Door { allowed_hosts, ..Door::default() }).await;
+    let open = World::new().await;
+    let every = Door { allowed_hosts: vec!["*".to_owned()], ..Door::default() };
+    let every = World::with_door(Limits::default(), every).await;
+    let guarded = World::guarded(crate::auth::tests::guard()).await;
+    for (host, is_served, is_named) in [
+        ("localhost", true, true),
+        ("LOCALHOST:8080", true, true),
+        ("127.0.0.1:8080", true, true),
+        ("127.1.2.3", true, true),
+        ("[::1]:8080", true, true),
+        ("[::ffff:127.0.0.1]", true, true),
+        ("pm.example.org", false, true),
+        ("PM.example.org:443", false, true),
+        ("evil.test", false, false),
+        ("evil.test:8080", false, false),
+        ("localhost.evil.test", false, false),
+        ("127.0.0.1.evil.test", false, false),
+        ("192.0.2.1", false, false),
+        ("0.0.0.0", false, false),
+        ("user@localhost.evil.test", false, false),
+    ] {
+        let ask = async |world: &World, path: &str| {
+            world.call(Method::GET, path, &[("host", host)], "").await
+        };
+        for path in ["/api/v1/packages", "/api/v1/nothing", "/metrics"] {
+            for (world, is_served) in [(&open, is_served), (&named, is_named)] {
+                let reply = ask(world, path).await;
+                if is_served {
+                    assert_ne!(reply.status, 421, "{host} {path}");
+                } else {
+                    reply.refused(421, "misdirected_request");
+                }
+            }
+            assert_ne!(ask(&every, path).await.status, 421, "{host} {path}");
+            assert_ne!(ask(&guarded, path).await.status, 421, "{host} {path}");
+        }
+        // Probes come under whatever name.
+        ask(&open, "/livez").await.is(200);
+        ask(&open, "/readyz").await.is(200);
+    }
+    // The target of a request may name a host, too.
+    let path = "http://evil.test/api/v1/packages";
+    let reply = open.call(Method::GET, path, &[("host", "localhost")], "").await;
+    reply.refused(421, "misdirected_request");
+}
+
 /// Writes that fill their lane leave reads and probes alone, and the other way round.
 #[tokio::test(start_paused = true)]
 async fn lanes_do_not_starve_each_other() {
