@@ -27,6 +27,7 @@ const COUNTED: &[&str] = &[
     "_records",
     "_requests",
     "_revision",
+    "_sources",
     "_state",
     "_threads",
     "_transactions",
