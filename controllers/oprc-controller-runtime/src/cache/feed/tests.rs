@@ -189,8 +189,8 @@ async fn text_is_made_once() {
     let mut cursor = world.cache.feed().end();
     world.write(&["packages/a"]).await;
     let events = world.cache.feed().take(&mut cursor, 9).unwrap();
-    let first = events[0].text(|_| b"once".to_vec());
-    let second = events[0].text(|_| panic!("it is there"));
+    let first = events[0].text(Side::After, |_| b"once".to_vec());
+    let second = events[0].text(Side::After, |_| panic!("it is there"));
     assert_eq!((&*first, first.as_ptr()), (&b"once"[..], second.as_ptr()));
     assert_eq!(world.cache.feed().n_text_bytes.load(Relaxed), 4);
     world.cache.feed().reset(Revision(1));
