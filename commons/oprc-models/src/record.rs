@@ -218,8 +218,8 @@ pub struct StoredRecord {
     /// Why the CRM does not take the unit's newest generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
-    /// Why the CRM's current record cannot be read. The state is then unknown, and `record` is the
-    /// last one that could be read.
+    /// Why the CRM's current record cannot be read. `record` is then the last one that could be read,
+    /// with the condition `UNKNOWN`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
     /// When this was first observed to be so.

@@ -9,6 +9,7 @@ use oprc_crm_client::CallError;
 use oprc_models::{
     cluster::{ClusterHealth, features},
     crm::RecordEvent,
+    event::About,
     names::UnitId,
     record::DeploymentRecord,
 };
@@ -149,6 +150,7 @@ fn take_listing_failure(agent: &Agent, error: &ListingError) -> Duration {
     tracing::warn!(cluster = %agent.cluster, reason, error = message, "listing failed");
     counter!(LISTINGS_FAILED, "cluster" => agent.cluster.to_string(), "reason" => reason)
         .increment(1);
+    tell_of_listing(agent, &message);
     agent.view.lock().listing_failure = Some((reason, message));
     match error {
         ListingError::Call(error) => {
@@ -161,6 +163,12 @@ fn take_listing_failure(agent: &Agent, error: &ListingError) -> Duration {
             AFTER_EXCESS
         }
     }
+}
+
+/// Records an event that not all of the cluster's records were taken.
+fn tell_of_listing(agent: &Agent, message: &str) {
+    let about = About::Cluster(agent.cluster.clone());
+    agent.context.recorder.warning(about, "ListingFailed", || message.to_owned());
 }
 
 fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
@@ -218,10 +226,17 @@ fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
     {
         let mut view = agent.view.lock();
         view.failure = None;
-        view.listing_failure = unreadable.map(|(first, n)| {
+        let unreadable = unreadable.map(|(first, n)| {
             let message = format!("units whose record cannot be read: {n}, for example {first}");
             ("RecordsUnreadable", message)
         });
+        let before = std::mem::replace(&mut view.listing_failure, unreadable);
+        if let Some((_, message)) = &view.listing_failure
+            && before != view.listing_failure
+        {
+            tracing::warn!(cluster = %agent.cluster, error = message, "records cannot be read");
+            tell_of_listing(agent, message);
+        }
         view.n_unmanaged = u64::try_from(n_unmanaged).unwrap_or(u64::MAX);
         view.n_held_orphans = n_held;
     }

@@ -1,8 +1,13 @@
 //! Writes down what was observed of one unit: its record and refusal, from the mirror to the store.
 
+use std::sync::Arc;
+
 use oprc_controller_runtime::controller::Requeue;
 use oprc_cp_storage::{Write, keys::Key};
-use oprc_models::{names::UnitId, record::StoredRecord};
+use oprc_models::{
+    names::UnitId,
+    record::{RunCondition, StoredRecord},
+};
 
 use super::{agent::Agent, mirror::Reported};
 use crate::{
@@ -36,6 +41,15 @@ fn decide(agent: &Agent, id: &UnitId) -> Result<Option<Write>, Error> {
         Some(record) => Some(record),
         None if is_complete => None,
         None => known,
+    };
+    // The last one that could be read is kept, but nobody may take it for what is so now.
+    let record = match (record, &unreadable) {
+        (Some(record), Some(_)) if record.status.condition != RunCondition::Unknown => {
+            let mut unknown = (*record).clone();
+            unknown.status.condition = RunCondition::Unknown;
+            Some(Arc::new(unknown))
+        }
+        (record, _) => record,
     };
     let refusal = refusal.or_else(|| {
         let before = &stored.filter(|_| !is_listed)?.value;

@@ -100,6 +100,12 @@ async fn unreadable_record_is_unknown_and_the_others_count() {
     };
     let unknown = Some((RunCondition::Unknown, "RecordUnreadable".to_owned()));
     world.eventually(60, "a is unknown", |world| part(world, "a") == unknown).await;
+    let shown = |world: &World| {
+        let state = world.cache.read();
+        let cluster: ClusterName = "east".parse().unwrap();
+        state.record(&cluster, &a)?.value.record.as_ref().map(|record| record.status.condition)
+    };
+    assert_eq!(shown(&world), Some(RunCondition::Unknown), "nor does its record say that it runs");
     let down = Some((RunCondition::Down, "Down".to_owned()));
     world.eventually(60, "b is down", |world| part(world, "b") == down).await;
     world
