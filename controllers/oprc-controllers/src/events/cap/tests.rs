@@ -16,6 +16,7 @@ fn add(state: &mut State, about: &str, n: u64, second: i64) {
     let (kind, name) = about.split_once('/').unwrap();
     let at = Timestamp::from_second(second).unwrap();
     let event = |i| Event {
+        package_name: None,
         reason: format!("R{i}"),
         severity: Severity::Normal,
         message: String::new(),
