@@ -89,6 +89,8 @@ pub enum Connectivity {
     Unauthorized,
     /// It says that it serves another cluster; nothing is sent to it.
     Misidentified,
+    /// It is registered and the leader's configuration does not name it, so it is not called.
+    NotConfigured,
 }
 
 /// State of a cluster's circuit breaker.
@@ -133,6 +135,12 @@ impl ClusterStatus {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.connectivity == Connectivity::Connected
+    }
+
+    /// Returns `false` if the leader's configuration does not name the cluster.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        self.connectivity != Connectivity::NotConfigured
     }
 
     /// Whether automatic placement may use it.

@@ -217,7 +217,8 @@ pub(crate) struct Delete {
     /// Take the deployment out of this cluster alone
     #[arg(long, value_name = "NAME", conflicts_with = "files")]
     pub(crate) cluster: Option<String>,
-    /// Wait no longer for clusters that never finish: of a deployment that is being deleted
+    /// Do not wait for clusters: for a deployment that is being deleted, or a cluster that is not
+    /// connected
     #[arg(long, conflicts_with_all = ["files", "cascade"])]
     pub(crate) force: bool,
     /// What is not there is not a failure

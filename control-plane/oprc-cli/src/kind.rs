@@ -117,7 +117,8 @@ impl Kind {
             Self::Package => client.delete_package(name).read_as(),
             Self::Deployment => client.delete_deployment(name).read_as(),
             Self::RoleBinding => client.delete_role_binding(name).read_as(),
-            Self::Cluster | Self::Record | Self::Class | Self::Function | Self::Bundle => {
+            Self::Cluster => client.delete_cluster(name).read_as(),
+            Self::Record | Self::Class | Self::Function | Self::Bundle => {
                 return Err(Error::usage(format!("a {self} cannot be deleted")));
             }
         })

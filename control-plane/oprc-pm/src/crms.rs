@@ -8,23 +8,25 @@ use oprc_controllers::Connect;
 use oprc_crm_client::{CrmOptions, HttpCrm, TokenSource};
 use oprc_models::names::ClusterName;
 
-/// How long a call may take to a cluster that this replica's environment does not name.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A maker of clients. A cluster that `crms` does not name is called without credentials.
+/// Returns a maker of clients. A cluster that `crms` does not name has none: its credentials are not
+/// known, so it is not called.
 pub(crate) fn connect(crms: &[CrmConfig], max_in_flight: usize) -> Connect {
     let crms: BTreeMap<ClusterName, CrmConfig> =
         crms.iter().map(|crm| (crm.name.clone(), crm.clone())).collect();
     Arc::new(move |registered| {
-        let known = crms.get(&registered.name);
-        let timeout = known.map_or(DEFAULT_TIMEOUT, |crm| crm.timeout);
-        let tls = known.map(|crm| crm.tls.clone()).unwrap_or_default();
+        let Some(known) = crms.get(&registered.name) else {
+            return Err("no OPRC_PM_CRM_<ID>_URL names this cluster; nothing is sent to it. \
+                        Set its variables again, or delete the cluster"
+                .to_owned());
+        };
+        let timeout = known.timeout;
+        let tls = known.tls.clone();
         let (client_cert_path, client_key_path) =
             tls.client.map(|client| (client.cert_path, client.key_path)).unzip();
-        let token = match known.and_then(|crm| crm.token.clone()) {
+        let token = match known.token.clone() {
             None => TokenSource::None,
             Some(Credential::Value(secret)) => {
                 TokenSource::Value(secret.expose().to_owned().into())

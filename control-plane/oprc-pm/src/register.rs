@@ -1,7 +1,8 @@
 //! Registers the clusters that the environment names.
 //!
 //! A cluster stays registered when the environment no longer names it: what it holds is not
-//! forgotten because a variable was. `DELETE /api/v1/clusters/{name}` takes it out.
+//! forgotten because a variable was. Its status becomes `NOT_CONFIGURED` and it is not called;
+//! `DELETE /api/v1/clusters/{name}` takes it out.
 
 use std::time::Duration;
 

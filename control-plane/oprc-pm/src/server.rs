@@ -196,6 +196,7 @@ fn lead(
     let history_limit = config.controllers.history_limit.count();
     let version_limit = config.controllers.version_limit.count();
     let owner: Arc<str> = config.controllers.owner.as_str().into();
+    let default_cluster = config.default_cluster.clone();
     async move {
         // A replica that cannot see what there is has nothing to lead with.
         tokio::select! {
@@ -212,6 +213,7 @@ fn lead(
                 cache: Arc::clone(&cache),
                 now: Arc::new(now),
                 owner: Arc::clone(&owner),
+                default_cluster: default_cluster.clone(),
                 recorder: Recorder::new(Arc::new(now)),
                 term,
             };

@@ -9,7 +9,10 @@ use oprc_controller_runtime::{
 use oprc_cp_storage::{
     Check, Op, Precondition, Revision, SharedStore, Txn, Write, keys::Key, typed,
 };
-use oprc_models::meta::{Generation, Timestamp};
+use oprc_models::{
+    meta::{Generation, Timestamp},
+    names::ClusterName,
+};
 use serde::Serialize;
 
 use crate::{error::Error, events::Recorder};
@@ -38,6 +41,8 @@ pub struct Context {
     pub now: Now,
     /// Who we are towards CRMs.
     pub owner: Arc<str>,
+    /// The cluster that automatic placement prefers.
+    pub default_cluster: Option<ClusterName>,
     /// How many revisions of a document are kept besides what it is now.
     pub history_limit: usize,
     /// How many versions of a package are kept besides what it is now and what is in use.

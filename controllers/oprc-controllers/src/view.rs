@@ -11,47 +11,65 @@ use oprc_models::{
     package::OPackage,
     version::PackageVersion,
 };
-use oprc_planning::{deployment::Lookup, place::Candidate, resolve::Packages};
+use oprc_planning::{
+    deployment::Lookup,
+    place::{Candidate, Clusters},
+    resolve::Packages,
+};
 
 /// What the planner may look up, in the cache.
-pub(crate) struct View<'a>(pub(crate) &'a State);
+pub(crate) struct View<'a> {
+    pub(crate) state: &'a State,
+    /// The cluster that automatic placement prefers.
+    pub(crate) default_cluster: Option<&'a ClusterName>,
+}
 
 impl<'a> Packages<'a> for View<'a> {
     fn package(&self, name: &PackageName) -> Option<&'a OPackage> {
-        self.0.packages.get(name).map(|entry| &entry.value.spec)
+        self.state.packages.get(name).map(|entry| &entry.value.spec)
     }
 
     fn versions(&self, name: &PackageName) -> Vec<PackageVersion> {
-        self.0.versions(name)
+        self.state.versions(name)
     }
 
     fn version(&self, name: &PackageName, version: &PackageVersion) -> Option<Cow<'a, OPackage>> {
-        self.0.version(name, version)
+        self.state.version(name, version)
     }
 }
 
 impl<'a> Lookup<'a> for View<'a> {
     fn package_generation(&self, name: &PackageName) -> Option<Generation> {
-        self.0.packages.get(name).map(|entry| entry.value.meta.generation)
-    }
-
-    fn is_registered(&self, cluster: &ClusterName) -> bool {
-        // One that cannot be read is there all the same: nothing moves away from it.
-        self.0.clusters.contains_key(cluster)
-            || self.0.unreadable.contains_key(&Key::Cluster(cluster.clone()))
+        self.state.packages.get(name).map(|entry| entry.value.meta.generation)
     }
 
     fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus> {
-        self.0.cluster_statuses.get(cluster).map(|entry| &*entry.value)
+        self.state.cluster_statuses.get(cluster).map(|entry| &*entry.value)
+    }
+}
+
+impl Clusters for View<'_> {
+    fn is_registered(&self, cluster: &ClusterName) -> bool {
+        // One that cannot be read is there all the same: nothing moves away from it.
+        self.state.clusters.contains_key(cluster)
+            || self.state.unreadable.contains_key(&Key::Cluster(cluster.clone()))
+    }
+
+    fn is_configured(&self, cluster: &ClusterName) -> bool {
+        self.cluster_status(cluster).is_none_or(ClusterStatus::is_configured)
+    }
+
+    fn default_cluster(&self) -> Option<&ClusterName> {
+        self.default_cluster
     }
 
     fn candidates(&self) -> Vec<Candidate> {
-        let statuses = self.0.cluster_statuses.iter();
+        let statuses = self.state.cluster_statuses.iter();
         statuses
             .filter(|(name, entry)| entry.value.is_placeable() && self.is_registered(name))
             .map(|(name, _)| Candidate {
                 cluster: name.clone(),
-                n_units: self.0.units_of_cluster(name).len(),
+                n_units: self.state.units_of_cluster(name).len(),
             })
             .collect()
     }

@@ -20,7 +20,7 @@ use oprc_models::{
 use crate::{
     build::{Template, Unresolved},
     health,
-    place::{Candidate, Placement, place},
+    place::{Clusters, NOT_CONFIGURED, Placement, place},
     resolve::Packages,
 };
 
@@ -41,15 +41,11 @@ pub struct Input<'a> {
 }
 
 /// What the planner may look up.
-pub trait Lookup<'a>: Packages<'a> {
+pub trait Lookup<'a>: Packages<'a> + Clusters {
     /// The generation of a package's spec.
     fn package_generation(&self, name: &PackageName) -> Option<Generation>;
-    /// Whether a cluster is registered.
-    fn is_registered(&self, cluster: &ClusterName) -> bool;
     /// What is known of a cluster.
     fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus>;
-    /// Clusters that are fit for a new unit. Takes a look at all clusters.
-    fn candidates(&self) -> Vec<Candidate>;
 }
 
 /// What is to be done about one deployment.
@@ -181,9 +177,8 @@ impl<'a> Target<'a> {
         };
         let current = input.units.iter().filter(|(_, unit)| is_current(unit));
         let current: BTreeSet<_> = current.map(|(cluster, _)| cluster.clone()).collect();
-        let is_registered = |cluster: &ClusterName| lookup.is_registered(cluster);
         Self {
-            placement: place(&spec.spec, &current, is_registered, || lookup.candidates()),
+            placement: place(&spec.spec, &current, lookup),
             template: Template::resolve(spec, lookup),
             spec,
         }
@@ -382,7 +377,12 @@ impl Verdict {
             && !target.spec.spec.target_envs.is_empty()
         {
             let condition = health::worse(held, RunCondition::Pending);
-            return verdict(condition, "ClusterNotRegistered", format!("cluster {cluster} {why}"));
+            let reason = if *why == NOT_CONFIGURED {
+                "ClusterNotConfigured"
+            } else {
+                "ClusterNotRegistered"
+            };
+            return verdict(condition, reason, format!("cluster {cluster} {why}"));
         }
         match worst {
             // Asked for nowhere: every target is excluded.

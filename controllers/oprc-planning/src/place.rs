@@ -7,6 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oprc_models::{deployment::OClassDeployment, names::ClusterName};
 
+/// Reason of a rejected cluster that has no registration.
+pub(crate) const NOT_REGISTERED: &str = "is not registered";
+/// Reason of a rejected cluster that the configuration does not name.
+pub(crate) const NOT_CONFIGURED: &str = "is not configured";
+
 /// A cluster that automatic placement may consider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -21,38 +26,55 @@ pub struct Candidate {
 pub struct Placement {
     /// The clusters, all of them registered.
     pub clusters: BTreeSet<ClusterName>,
-    /// Clusters that were asked for, or hold it and have no successor, and cannot be used; and why.
+    /// Clusters that the deployment asks for, or that hold it and have no successor, and that cannot
+    /// be used; with the reason.
     pub rejected: BTreeMap<ClusterName, &'static str>,
-    /// Whether a cluster was looked for and none was found.
+    /// `true` if a cluster was looked for and none was found.
     pub is_unplaceable: bool,
 }
 
-/// Where `spec` is to run.
+/// The clusters, as placement looks them up.
+pub trait Clusters {
+    /// Returns `true` if `cluster` is registered.
+    fn is_registered(&self, cluster: &ClusterName) -> bool;
+    /// Returns `false` if the leader's configuration no longer names `cluster`, so that its CRM is
+    /// not called.
+    fn is_configured(&self, cluster: &ClusterName) -> bool;
+    /// Returns the cluster that automatic placement prefers.
+    fn default_cluster(&self) -> Option<&ClusterName>;
+    /// Returns the clusters that are fit for a new unit. Scans all clusters.
+    fn candidates(&self) -> Vec<Candidate>;
+}
+
+/// Places `spec`.
 ///
-/// - With `target_envs`: exactly there, `excluded_envs` aside.
+/// - With `target_envs`: exactly there, `excluded_envs` aside. A target that is not configured takes
+///   nothing new and keeps what it holds.
 /// - Otherwise on one cluster that `available_envs` allows (all, where it is empty): the one that
-///   holds it already (`current`), else the candidate with the fewest units, then the first name.
-///
-/// `is_registered` says whether a cluster is known. `candidates` yields the clusters that are fit
-/// for a new unit; it is asked only when one has to be chosen, since that takes a look at all.
-pub fn place<I: IntoIterator<Item = Candidate>>(
+///   holds it already (`current`), else the default cluster if it is a candidate, else the candidate
+///   with the fewest units, then the first name.
+pub fn place(
     spec: &OClassDeployment,
     current: &BTreeSet<ClusterName>,
-    is_registered: impl Fn(&ClusterName) -> bool,
-    candidates: impl FnOnce() -> I,
+    clusters: &impl Clusters,
 ) -> Placement {
     if !spec.target_envs.is_empty() {
-        return place_on_targets(spec, is_registered);
+        return place_on_targets(spec, current, clusters);
     }
     let is_allowed = |cluster: &ClusterName| {
         !spec.excluded_envs.contains(cluster)
             && (spec.available_envs.is_empty() || spec.available_envs.contains(cluster))
     };
-    let kept = current.iter().find(|cluster| is_allowed(cluster) && is_registered(cluster));
+    let kept =
+        current.iter().find(|cluster| is_allowed(cluster) && clusters.is_registered(cluster));
     let chosen = kept.cloned().or_else(|| {
-        let allowed = candidates().into_iter().filter(|candidate| is_allowed(&candidate.cluster));
-        let best = allowed.min_by(|a, b| (a.n_units, &a.cluster).cmp(&(b.n_units, &b.cluster)));
-        best.map(|candidate| candidate.cluster)
+        let candidates = clusters.candidates().into_iter();
+        let allowed = candidates.filter(|candidate| is_allowed(&candidate.cluster));
+        let preference = |candidate: &Candidate| {
+            let is_default = clusters.default_cluster() == Some(&candidate.cluster);
+            (!is_default, candidate.n_units, candidate.cluster.clone())
+        };
+        allowed.min_by_key(preference).map(|candidate| candidate.cluster)
     });
     let is_unplaceable = chosen.is_none();
     // Where it could be, were it registered: what is there stays for as long as nothing is better.
@@ -60,7 +82,7 @@ pub fn place<I: IntoIterator<Item = Candidate>>(
     Placement {
         is_unplaceable,
         clusters: chosen.into_iter().collect(),
-        rejected: stranded.map(|cluster| (cluster.clone(), "is not registered")).collect(),
+        rejected: stranded.map(|cluster| (cluster.clone(), NOT_REGISTERED)).collect(),
     }
 }
 
@@ -89,17 +111,17 @@ pub fn against(
 
 fn place_on_targets(
     spec: &OClassDeployment,
-    is_registered: impl Fn(&ClusterName) -> bool,
+    current: &BTreeSet<ClusterName>,
+    clusters: &impl Clusters,
 ) -> Placement {
     let mut placement = Placement::default();
-    for cluster in &spec.target_envs {
-        if spec.excluded_envs.contains(cluster) {
-            continue;
-        }
-        if is_registered(cluster) {
-            placement.clusters.insert(cluster.clone());
+    for cluster in spec.target_envs.iter().filter(|it| !spec.excluded_envs.contains(it)) {
+        if !clusters.is_registered(cluster) {
+            placement.rejected.insert(cluster.clone(), NOT_REGISTERED);
+        } else if !clusters.is_configured(cluster) && !current.contains(cluster) {
+            placement.rejected.insert(cluster.clone(), NOT_CONFIGURED);
         } else {
-            placement.rejected.insert(cluster.clone(), "is not registered");
+            placement.clusters.insert(cluster.clone());
         }
     }
     placement

@@ -211,6 +211,7 @@ fn wire(
         let body = |term: Term| {
             let ended = term.ended().clone();
             let context = Context {
+                default_cluster: None,
                 history_limit: HISTORY_LIMIT,
                 version_limit: 20,
                 recorder: recorder.clone(),

@@ -69,16 +69,18 @@ fn targets(args: &Delete, io: &mut Io<'_>) -> Result<Vec<(Kind, String)>, Error>
     };
     targets.sort_by_key(|(kind, _)| *kind != Kind::Deployment);
     for (kind, _) in &targets {
-        let is_deletable =
-            matches!(kind, Kind::Package | Kind::Deployment | Kind::Bundle | Kind::RoleBinding);
+        let is_deletable = matches!(
+            kind,
+            Kind::Package | Kind::Deployment | Kind::Cluster | Kind::Bundle | Kind::RoleBinding
+        );
         if !is_deletable {
             return Err(Error::usage(format!("a {kind} cannot be deleted")));
         }
         if args.cluster.is_some() && *kind != Kind::Deployment {
             return Err(Error::usage("--cluster is for a deployment"));
         }
-        if args.force && *kind != Kind::Deployment {
-            return Err(Error::usage("--force is for a deployment"));
+        if args.force && !matches!(kind, Kind::Deployment | Kind::Cluster) {
+            return Err(Error::usage("--force is for a deployment or a cluster"));
         }
         if args.cascade && args.cluster.is_some() {
             return Err(Error::usage("--cascade and --cluster: want one of them"));
@@ -120,7 +122,7 @@ async fn ask(
             // There is nothing to wait for: it is gone, and what is left is met later or never.
             Ok(Vec::new())
         }
-        Ok(_) if kind == Kind::RoleBinding => {
+        Ok(_) if matches!(kind, Kind::RoleBinding | Kind::Cluster) => {
             io.out.line(&format!("{subject} deleted"));
             Ok(Vec::new())
         }

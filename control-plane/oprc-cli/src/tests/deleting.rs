@@ -53,6 +53,24 @@ async fn removes_by_force_and_tells_what_may_be_left() {
 }
 
 #[tokio::test]
+async fn deletes_clusters() {
+    let bench = Bench::new().await;
+    bench.server.put("clusters/east", json!({ "name": "east" }));
+    let ran = bench.run("delete cluster east").await;
+    assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, "cluster/east deleted\n"), "{}", ran.err);
+    assert_eq!(bench.server.get("clusters/east"), None);
+    let left = json!({ "warnings": [{ "pointer": "", "message": "unit a-1 may run there" }] });
+    bench.server.answer("DELETE clusters/west", 200, left);
+    let ran = bench.run("delete cl/west --force").await;
+    assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, "cluster/west removed by force\n"));
+    assert!(ran.err.contains("unit a-1 may run there"), "{}", ran.err);
+    assert_eq!(
+        bench.server.requests("DELETE"),
+        ["DELETE clusters/east", "DELETE clusters/west?force=true"]
+    );
+}
+
+#[tokio::test]
 async fn deletes_bundles_and_role_bindings() {
     let bench = Bench::new().await;
     bench.server.put("bundles/prod", json!({ "name": "prod" }));

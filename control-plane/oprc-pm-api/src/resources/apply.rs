@@ -22,7 +22,7 @@ use crate::{
     params::Params,
     splice::{Object, array},
     writes::{
-        Applied, BundlePush, BundleWritten, Document, DocumentSpec, Error, Outcome, Preview,
+        Applied, BundlePush, BundleWritten, Document, DocumentSpec, Error, Outcome, Preview, Site,
         Touched,
     },
 };
@@ -121,7 +121,8 @@ async fn push_or_preview(
     warnings: &[Violation],
 ) -> Answer {
     if is_dry_run {
-        let preview = app.writes.preview(push, &app.owner).await?;
+        let site = Site { owner: &app.owner, default_cluster: app.default_cluster.as_ref() };
+        let preview = app.writes.preview(push, site).await?;
         return written(&preview.written, warnings, Some(&preview));
     }
     let done = app.writes.apply(push).await?;

@@ -60,7 +60,7 @@ use self::{
 pub use self::{
     bundle::{
         Applied, BundlePush, BundleWritten, ClusterChanges, Document, DocumentSpec, Effects,
-        Preview, Touched,
+        Preview, Site, Touched,
     },
     decision::{Conditions, Outcome, Provenance, Push, Removal, Tags, Verb},
     error::Error,

@@ -32,7 +32,8 @@ use crate::{
     queues::QueueFactory,
 };
 
-/// Makes the client of a cluster's CRM from its registration.
+/// Makes the client of a cluster's CRM from its registration. An error is the reason why the cluster
+/// is not configured: its status shows it and it is not called.
 pub type Connect = Arc<dyn Fn(&ClusterSpec) -> Result<Arc<dyn Crm>, String> + Send + Sync>;
 
 /// Record and status writes of one agent at once: the store merges those that wait together.
@@ -57,6 +58,8 @@ pub(crate) struct Fleet {
     connect: Connect,
     queues: QueueFactory,
     agents: Mutex<BTreeMap<ClusterName, Running>>,
+    /// Registered clusters that have no client; each with the reason.
+    not_configured: Mutex<BTreeMap<ClusterName, String>>,
     registrations: Queue<ClusterName>,
     statuses: Queue<ClusterName>,
     reach: Arc<Mutex<Reach>>,
@@ -83,6 +86,7 @@ impl Fleet {
             connect,
             queues,
             agents: Mutex::default(),
+            not_configured: Mutex::default(),
             reach: Arc::default(),
         })
     }
@@ -203,6 +207,7 @@ impl Fleet {
                 tracing::info!(cluster = %name, "cluster is no longer registered");
                 running.stop.cancel();
             }
+            self.not_configured.lock().remove(name);
             self.statuses.add(name.clone(), Priority::Change);
             return None;
         };
@@ -213,10 +218,16 @@ impl Fleet {
         let crm = match (self.connect)(&registered.value.spec) {
             Ok(crm) => crm,
             Err(reason) => {
-                tracing::error!(cluster = %name, error = reason, "no client for its CRM");
+                tracing::error!(cluster = %name, error = reason, "cluster is not configured");
+                if let Some(running) = agents.remove(name) {
+                    running.stop.cancel();
+                }
+                self.not_configured.lock().insert(name.clone(), reason);
+                self.statuses.add(name.clone(), Priority::Change);
                 return None;
             }
         };
+        self.not_configured.lock().remove(name);
         let queues = Queues {
             units: self.queues.queue(Name::of_cluster("unit", name.as_str())),
             records: self.queues.queue(Name::of_cluster("record", name.as_str())),
@@ -240,6 +251,10 @@ impl Fleet {
         let agent = self.agents.lock().get(name).map(|running| Arc::clone(&running.agent));
         if let Some(agent) = agent {
             return status::reconcile(&agent).await;
+        }
+        let reason = self.not_configured.lock().get(name).cloned();
+        if let Some(reason) = reason {
+            return status::not_configured(&self.context, name, &reason).await;
         }
         let write = {
             let state = self.context.cache.read();

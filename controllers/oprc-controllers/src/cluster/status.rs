@@ -7,6 +7,7 @@ use oprc_models::{
     condition::{Condition, Truth, carry_transitions},
     event::About,
     meta::Timestamp,
+    names::ClusterName,
 };
 
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use super::{
     reach::Alarm,
 };
 use crate::{
-    context::{put, require_readable},
+    context::{Context, put, require_readable},
     error::Error,
 };
 
@@ -60,6 +61,45 @@ pub(crate) async fn reconcile(agent: &Agent) -> Result<Requeue, Error> {
             });
         }
     }
+    Ok(Requeue::AwaitChange)
+}
+
+/// Writes the status of a registered cluster that has no client.
+///
+/// # Errors
+///
+/// [`Error::Store`], [`Error::Behind`], [`Error::Unreadable`].
+pub(crate) async fn not_configured(
+    context: &Context,
+    name: &ClusterName,
+    reason: &str,
+) -> Result<Requeue, Error> {
+    let key = Key::ClusterStatus(name.clone());
+    let write = {
+        let state = context.cache.read();
+        require_readable(&state, |unreadable| *unreadable == key)?;
+        let entry = state.cluster_statuses.get(name);
+        let before = entry.map(|entry| &*entry.value);
+        if !state.clusters.contains_key(name) || before.is_some_and(|it| !it.is_configured()) {
+            return Ok(Requeue::AwaitChange);
+        }
+        let now = (context.now)();
+        let message = reason.to_owned();
+        let ready = Condition::new("Ready", Truth::False, "NotConfigured", message, 0, now);
+        let carried = before.map_or(&[][..], |before| before.conditions.as_slice());
+        let new = ClusterStatus {
+            connectivity: Connectivity::NotConfigured,
+            breaker: BreakerState::default(),
+            health: before.and_then(|before| before.health.clone()),
+            message: Some(reason.to_owned()),
+            since: Some(now),
+            unmanaged_records: before.map_or(0, |before| before.unmanaged_records),
+            conditions: carry_transitions(carried, vec![ready]),
+        };
+        put(&key, entry.map(|entry| entry.revision), &new)?
+    };
+    context.commit(vec![write]).await?;
+    context.recorder.warning(About::Cluster(name.clone()), "NotConfigured", || reason.to_owned());
     Ok(Requeue::AwaitChange)
 }
 
@@ -115,13 +155,16 @@ fn status(
         // Not tried yet in this term: what was said before stands, unless it was good.
         before
             .map(|before| before.connectivity)
-            .filter(|before| *before != Connectivity::Connected)
+            .filter(|it| !matches!(it, Connectivity::Connected | Connectivity::NotConfigured))
             .unwrap_or_default()
     };
     let message = match connectivity {
         Connectivity::Connected => None,
         Connectivity::Unknown => Some("not heard from yet".to_owned()),
-        Connectivity::Unreachable | Connectivity::Unauthorized | Connectivity::Misidentified => {
+        Connectivity::Unreachable
+        | Connectivity::Unauthorized
+        | Connectivity::Misidentified
+        | Connectivity::NotConfigured => {
             let listing = view.listing_failure.as_ref().map(|(_, message)| message.clone());
             let known = view.failure.clone().or(listing);
             known.or_else(|| Some("waits for a complete listing".to_owned()))
@@ -166,6 +209,7 @@ fn conditions(
         Connectivity::Unreachable => (Truth::Unknown, "Unreachable"),
         Connectivity::Unauthorized => (Truth::False, "Unauthorized"),
         Connectivity::Misidentified => (Truth::False, "Misidentified"),
+        Connectivity::NotConfigured => (Truth::False, "NotConfigured"),
     };
     let message = message.unwrap_or_default().to_owned();
     let mut conditions = vec![Condition::new("Ready", ready, reason, message, 0, now)];

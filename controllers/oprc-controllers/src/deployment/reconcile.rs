@@ -9,7 +9,10 @@ use oprc_models::{
     record::StoredRecord,
     unit::StoredUnit,
 };
-use oprc_planning::deployment::{Input, Lookup as _, plan};
+use oprc_planning::{
+    deployment::{Input, plan},
+    place::Clusters as _,
+};
 use parking_lot::Mutex;
 
 use super::news::{self, News};
@@ -91,7 +94,8 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         owner: &context.owner,
         now: (context.now)(),
     };
-    let plan = plan(&input, &View(&state));
+    let view = View { state: &state, default_cluster: context.default_cluster.as_ref() };
+    let plan = plan(&input, &view);
 
     if plan.awaits_cluster {
         awaiting.lock().insert(key.clone());
@@ -99,7 +103,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         awaiting.lock().remove(key);
     }
     let (mut basis, mut writes) = (Vec::new(), Vec::new());
-    let news = news::of(&plan, &input, |cluster| View(&state).is_registered(cluster));
+    let news = news::of(&plan, &input, |cluster| view.is_registered(cluster));
     if !plan.units.is_empty() {
         // An intent beside the spec does not remove it, whatever becomes of the intent.
         let spec_key = Key::Deployment(key.clone());

@@ -125,7 +125,7 @@ fn decide(context: &Context, name: &PackageName) -> Result<Decided, Error> {
     let new = oprc_planning::package::status(
         &package.value,
         status.map(|entry| &*entry.value),
-        &View(&state),
+        &View { state: &state, default_cluster: None },
         (context.now)(),
     );
     let mut writes = trimmed(context.history_limit);

@@ -1,5 +1,6 @@
 //! The controllers of one term, over a store in memory and simulated CRMs, on a paused clock.
 
+mod configured;
 mod crm;
 mod distrust;
 mod documents;
@@ -45,7 +46,8 @@ use crate::{Context, Controllers, Recorder, Settings, Watchdog};
 pub(crate) struct World {
     pub(crate) store: SharedStore,
     pub(crate) cache: Arc<Cache>,
-    crms: BTreeMap<ClusterName, Arc<SimulatedCrm>>,
+    /// The CRMs that the controllers of the next term are configured with.
+    pub(crate) crms: BTreeMap<ClusterName, Arc<SimulatedCrm>>,
     stop: CancellationToken,
     term: u64,
     pub(crate) recorder: Recorder,
@@ -100,6 +102,7 @@ impl World {
             cache: Arc::clone(&self.cache),
             now: Arc::new(|| Timestamp::UNIX_EPOCH),
             owner: "oprc-pm".into(),
+            default_cluster: None,
             recorder: self.recorder.clone(),
             term: Term::new(key, revision, valid_until),
         };

@@ -22,7 +22,7 @@ use serde_json::json;
 
 use super::{Input, Lookup, Plan, plan};
 use crate::{
-    place::Candidate,
+    place::{Candidate, Clusters},
     resolve::Packages,
     samples::{
         OWNER, Shelf, at, by_cluster, cluster, cluster_status, deployment, package, record,
@@ -129,12 +129,22 @@ impl<'a> Lookup<'a> for View<'a> {
         self.0.packages.get(name).map(|_| 1)
     }
 
+    fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus> {
+        self.0.clusters.get(cluster)
+    }
+}
+
+impl Clusters for View<'_> {
     fn is_registered(&self, cluster: &ClusterName) -> bool {
         self.0.clusters.contains_key(cluster)
     }
 
-    fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus> {
-        self.0.clusters.get(cluster)
+    fn is_configured(&self, cluster: &ClusterName) -> bool {
+        self.0.clusters.get(cluster).is_none_or(ClusterStatus::is_configured)
+    }
+
+    fn default_cluster(&self) -> Option<&ClusterName> {
+        None
     }
 
     fn candidates(&self) -> Vec<Candidate> {

@@ -4,31 +4,66 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Candidate, Placement, place};
+use oprc_models::names::ClusterName;
+
+use super::{Candidate, Clusters, Placement, place};
 use crate::samples::{cluster, deployment};
 
 /// What there is: clusters by name, `*` behind those that hold the deployment; and their units.
 struct World {
     registered: &'static [&'static str],
+    unconfigured: &'static [&'static str],
+    default: Option<&'static str>,
     candidates: &'static [(&'static str, usize)],
     current: &'static [&'static str],
 }
 
 const WORLD: World = World {
     registered: &["a", "b", "c"],
+    unconfigured: &[],
+    default: None,
     candidates: &[("a", 3), ("b", 1), ("c", 1)],
     current: &[],
 };
 
+/// What placement looks up.
+struct Known {
+    registered: Vec<ClusterName>,
+    unconfigured: Vec<ClusterName>,
+    default: Option<ClusterName>,
+    candidates: Vec<Candidate>,
+}
+
+impl Clusters for Known {
+    fn is_registered(&self, cluster: &ClusterName) -> bool {
+        self.registered.contains(cluster)
+    }
+
+    fn is_configured(&self, cluster: &ClusterName) -> bool {
+        !self.unconfigured.contains(cluster)
+    }
+
+    fn default_cluster(&self) -> Option<&ClusterName> {
+        self.default.as_ref()
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        self.candidates.clone()
+    }
+}
+
 fn placed(world: &World, spec: serde_json::Value) -> Placement {
     let current: BTreeSet<_> = world.current.iter().map(|name| cluster(name)).collect();
-    let candidates = world
-        .candidates
-        .iter()
-        .map(|&(name, n_units)| Candidate { cluster: cluster(name), n_units });
-    let is_registered =
-        |name: &oprc_models::names::ClusterName| world.registered.contains(&name.as_str());
-    place(&deployment(spec), &current, is_registered, || candidates)
+    let candidate =
+        |&(name, n_units): &(&str, usize)| Candidate { cluster: cluster(name), n_units };
+    let names = |names: &[&str]| names.iter().map(|name| cluster(name)).collect();
+    let known = Known {
+        registered: names(world.registered),
+        unconfigured: names(world.unconfigured),
+        default: world.default.map(cluster),
+        candidates: world.candidates.iter().map(candidate).collect(),
+    };
+    place(&deployment(spec), &current, &known)
 }
 
 /// The one place that calls `place`: the clusters, the rejected ones, whether none was found.
@@ -92,12 +127,37 @@ fn stays_where_it_is() {
 
 #[test]
 fn leaves_a_cluster_that_is_not_registered_only_for_a_better_one() {
-    let gone = World { registered: &["b", "c"], candidates: &[("b", 1)], current: &["a"] };
+    let gone = World { registered: &["b", "c"], candidates: &[("b", 1)], current: &["a"], ..WORLD };
     check(&gone, json!({}), &["b"], &[], false);
     check(&gone, json!({"available_envs": ["a", "b"]}), &["b"], &[], false);
-    let alone = World { registered: &["b"], candidates: &[], current: &["a"] };
+    let alone = World { registered: &["b"], candidates: &[], current: &["a"], ..WORLD };
     check(&alone, json!({}), &[], &["a"], true);
     check(&alone, json!({"excluded_envs": ["a"]}), &[], &[], true);
+}
+
+#[test]
+fn default_cluster_is_preferred_while_it_is_eligible() {
+    let world = World { default: Some("a"), ..WORLD };
+    check(&world, json!({}), &["a"], &[], false);
+    check(&world, json!({"available_envs": ["a", "c"]}), &["a"], &[], false);
+    // Not where the deployment does not allow it, nor where it is no candidate.
+    check(&world, json!({"excluded_envs": ["a"]}), &["b"], &[], false);
+    check(&world, json!({"available_envs": ["b", "c"]}), &["b"], &[], false);
+    check(&world, json!({"target_envs": ["c"]}), &["c"], &[], false);
+    let away = World { candidates: &[("b", 1), ("c", 0)], ..world };
+    check(&away, json!({}), &["c"], &[], false);
+    // What is placed stays.
+    let held = World { current: &["c"], default: Some("a"), ..WORLD };
+    check(&held, json!({}), &["c"], &[], false);
+}
+
+#[test]
+fn cluster_that_is_not_configured_takes_nothing_new() {
+    let world = World { unconfigured: &["a"], ..WORLD };
+    check(&world, json!({"target_envs": ["a", "b"]}), &["b"], &["a"], false);
+    let held = World { current: &["a"], unconfigured: &["a"], ..WORLD };
+    check(&held, json!({"target_envs": ["a", "b"]}), &["a", "b"], &[], false);
+    check(&held, json!({}), &["a"], &[], false);
 }
 
 /// Whatever the specs and clusters: it goes nowhere that is excluded or not registered, and once
@@ -115,16 +175,18 @@ fn every_small_world() {
             "target_envs": targets, "available_envs": available, "excluded_envs": excluded,
         }));
         let current: BTreeSet<_> = current.into_iter().map(cluster).collect();
-        let is_registered =
-            |name: &oprc_models::names::ClusterName| registered.contains(&name.as_str());
-        let candidates = || {
-            let all = registered.iter().enumerate();
-            all.map(|(n_units, name)| Candidate { cluster: cluster(name), n_units })
-                .collect::<Vec<_>>()
+        let candidates = registered.iter().enumerate();
+        let candidates =
+            candidates.map(|(n_units, name)| Candidate { cluster: cluster(name), n_units });
+        let known = Known {
+            registered: registered.iter().map(|name| cluster(name)).collect(),
+            unconfigured: Vec::new(),
+            default: Some(cluster("b")),
+            candidates: candidates.collect(),
         };
-        let got = place(&spec, &current, is_registered, candidates);
+        let got = place(&spec, &current, &known);
         for chosen in &got.clusters {
-            assert!(is_registered(chosen), "{bits:b}: {chosen} is not registered");
+            assert!(known.is_registered(chosen), "{bits:b}: {chosen} is not registered");
             assert!(!spec.excluded_envs.contains(chosen), "{bits:b}: {chosen} is excluded");
         }
         assert!(got.clusters.is_disjoint(&got.rejected.keys().cloned().collect()));
@@ -132,7 +194,7 @@ fn every_small_world() {
             assert_eq!(got.clusters.is_empty(), got.is_unplaceable, "{bits:b}");
             assert!(got.clusters.len() <= 1, "{bits:b}: one cluster");
             if !got.is_unplaceable {
-                let again = place(&spec, &got.clusters, is_registered, candidates);
+                let again = place(&spec, &got.clusters, &known);
                 assert_eq!(again, got, "{bits:b}: it moves");
             }
         } else {

@@ -38,7 +38,7 @@ use oprc_models::{
 };
 use tokio::time::Instant;
 
-pub use self::preview::{ClusterChanges, Effects};
+pub use self::preview::{ClusterChanges, Effects, Site};
 pub(super) use self::scope::Scope;
 use self::{
     plan::{Parts, Plan},
@@ -213,17 +213,17 @@ impl Writes {
         Ok(written)
     }
 
-    /// What [`Writes::apply`] would do, and what the clusters would, to which we are `owner`.
+    /// Previews [`Writes::apply`]: what it would do, and what the clusters would.
     ///
     /// # Errors
     ///
     /// As [`Writes::apply`], as far as can be told without writing.
-    pub async fn preview(&self, push: &BundlePush<'_>, owner: &str) -> Result<Preview, Error> {
+    pub async fn preview(&self, push: &BundlePush<'_>, site: Site<'_>) -> Result<Preview, Error> {
         let parts = Parts::new(push);
         let plan = self.plan(&parts).await?;
         (push.permit)(&plan.touched())?;
         let differences = preview::differences(&plan)?;
-        let effects = preview::effects(&self.cache, &plan, owner, plan.now).await;
+        let effects = preview::effects(&self.cache, &plan, site, plan.now).await;
         Ok(Preview { written: plan.written(), differences, effects })
     }
 

@@ -22,7 +22,7 @@ use oprc_models::{
 };
 use oprc_planning::{
     deployment::{Input, Lookup},
-    place::Candidate,
+    place::{Candidate, Clusters},
     resolve::Packages,
 };
 use serde::Serialize;
@@ -147,11 +147,20 @@ impl After {
     }
 }
 
-/// What the clusters would do about `plan`, to which we are `owner`.
+/// The settings of this Package Manager that planning depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// The identity towards CRMs.
+    pub owner: &'a str,
+    /// The cluster that automatic placement prefers.
+    pub default_cluster: Option<&'a ClusterName>,
+}
+
+/// What the clusters would do about `plan`.
 pub(super) async fn effects(
     cache: &Cache,
     plan: &Plan<'_>,
-    owner: &str,
+    site: Site<'_>,
     now: Timestamp,
 ) -> Effects {
     let after = After::of(plan);
@@ -165,7 +174,7 @@ pub(super) async fn effects(
         {
             let state = cache.read();
             for key in chunk {
-                one(&state, &after, key, (owner, now), &mut candidates, &mut effects.clusters);
+                one(&state, &after, key, (site, now), &mut candidates, &mut effects.clusters);
             }
         }
         tokio::task::yield_now().await;
@@ -178,7 +187,7 @@ fn one(
     state: &State,
     after: &After,
     key: &DeploymentKey,
-    (owner, now): (&str, Timestamp),
+    (site, now): (Site<'_>, Timestamp),
     candidates: &mut BTreeMap<ClusterName, usize>,
     clusters: &mut BTreeMap<ClusterName, ClusterChanges>,
 ) {
@@ -199,10 +208,11 @@ fn one(
         units: &units,
         records: &records,
         status: state.deployment_statuses.get(key).map(|entry| &*entry.value),
-        owner,
+        owner: site.owner,
         now,
     };
-    let plan = oprc_planning::deployment::plan(&input, &View { state, after, candidates });
+    let view = View { state, after, candidates, default_cluster: site.default_cluster };
+    let plan = oprc_planning::deployment::plan(&input, &view);
     for (cluster, unit) in plan.units {
         let before = units.get(&cluster);
         if before.is_some_and(|before| before.unit == unit.unit) {
@@ -247,6 +257,7 @@ struct View<'a, 'c> {
     state: &'a State,
     after: &'a After,
     candidates: &'c BTreeMap<ClusterName, usize>,
+    default_cluster: Option<&'c ClusterName>,
 }
 
 impl<'a> View<'a, '_> {
@@ -288,12 +299,22 @@ impl<'a> Lookup<'a> for View<'a, '_> {
         self.stored_package(name).map(|stored| stored.meta.generation)
     }
 
+    fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus> {
+        self.state.cluster_statuses.get(cluster).map(|entry| &*entry.value)
+    }
+}
+
+impl Clusters for View<'_, '_> {
     fn is_registered(&self, cluster: &ClusterName) -> bool {
         is_registered(self.state, cluster)
     }
 
-    fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus> {
-        self.state.cluster_statuses.get(cluster).map(|entry| &*entry.value)
+    fn is_configured(&self, cluster: &ClusterName) -> bool {
+        self.cluster_status(cluster).is_none_or(ClusterStatus::is_configured)
+    }
+
+    fn default_cluster(&self) -> Option<&ClusterName> {
+        self.default_cluster
     }
 
     fn candidates(&self) -> Vec<Candidate> {
