@@ -132,7 +132,13 @@ async fn an_older_term_of_an_owner_is_refused() {
     taken(post_as(&crm, &unit(1), &ours, 5).await);
     taken(post_as(&crm, &unit(2), &ours, 5).await);
     taken(post_as(&crm, &unit(3), &ours, 9).await);
-    check_problem(&post_as(&crm, &unit(4), &ours, 8).await, 409, "stale_term");
+    let stale = post_as(&crm, &unit(4), &ours, 8).await;
+    check_problem(&stale, 409, "stale_term");
+    // Optional: a Package Manager can do without.
+    let is_told = stale.body["current_term"].is_u64();
+    if is_told {
+        assert_eq!(stale.body["current_term"], 9, "{stale:?}");
+    }
     check_problem(&delete_as(&crm, &crm.id("a"), 4, &ours, 8).await, 409, "stale_term");
     let path = format!("/api/v1/deployments/{}", crm.id("a"));
     assert_eq!(crm.get(&path).await.body["generation"], 3);
@@ -155,6 +161,33 @@ async fn a_refused_call_teaches_its_term_all_the_same() {
     check_problem(&post_as(&crm, &crm.unit("a", 3), &owner, 1).await, 409, "stale_term");
     let answer = delete_as(&crm, &crm.id("a"), 2, &owner, 2).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+}
+
+#[tokio::test]
+async fn health_says_which_term_of_the_caller_was_seen() {
+    let crm = target().await;
+    let owner = format!("oprc-pm/{}", crm.tag);
+    let caller = async |term: Option<u64>| {
+        let mut request = crm.request(Method::GET, "/api/v1/health").header("oprc-owner", &owner);
+        if let Some(term) = term {
+            request = request.header("oprc-term", term);
+        }
+        let answer = send(request).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+        answer.body["caller"].clone()
+    };
+    let before = caller(None).await;
+    if !crm.offers("terms") || before.is_null() {
+        return;
+    }
+    // An observer is no sign of life, and a health check teaches no term.
+    assert_eq!(caller(None).await, serde_json::json!({}));
+    caller(Some(7)).await;
+    let heard = caller(None).await;
+    assert!(heard["term"].is_null() && heard["idle_secs"].is_u64(), "{heard}");
+    assert!(post_as(&crm, &crm.unit("a", 1), &owner, 7).await.status.is_success());
+    assert_eq!(caller(None).await["term"], 7);
+    delete_as(&crm, &crm.id("a"), 1, &owner, 7).await;
 }
 
 #[tokio::test]

@@ -96,7 +96,9 @@ async fn an_orphan_goes_and_a_stranger_stays(backend: Backend) {
     world.put_package("1.0.0").await;
     world.put_deployment("cart", BOTH).await;
     world.runs_on("cart", BOTH).await;
-    edge.insert("orphan-1", "oprc-pm").await;
+    // By the name of the installation that `cart` was written by.
+    let record = edge.record_of("cart").await.unwrap();
+    edge.insert("orphan-1", record["owner"].as_str().unwrap()).await;
     edge.insert("stranger-1", "somebody-else").await;
     // A listing finds them; one is made when connections are lost.
     edge.set_mode(Mode::Closed);

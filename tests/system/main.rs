@@ -25,6 +25,7 @@ mod lifecycle;
 mod overload;
 mod pushes;
 mod replicas;
+mod restore;
 mod stopping;
 mod store;
 mod versions;

@@ -55,6 +55,9 @@ pub enum Key {
     /// `events/{kind}/{name}`: what was decided about an object and met with, for people, for as long
     /// as its lease lives. Written by the controllers.
     Events(About),
+    /// `installation`: the id of this store's installation. Written once by the first leader, and by
+    /// `oprc-pm recover`.
+    Installation,
     /// `leader/{election}`: who leads, for as long as its lease lives. Written by each replica.
     Leader(String),
 }
@@ -81,6 +84,7 @@ impl fmt::Display for Key {
             Self::Push(id) => write!(f, "pushes/{id}"),
             Self::RoleBinding(name) => write!(f, "role-bindings/{name}"),
             Self::Events(about) => write!(f, "events/{}/{}", about.kind(), about.name()),
+            Self::Installation => write!(f, "installation"),
             Self::Leader(election) => write!(f, "leader/{election}"),
         }
     }
@@ -123,6 +127,7 @@ impl FromStr for Key {
             ["pushes", id] => id.parse().ok().map(Self::Push),
             ["role-bindings", name] => name.parse().ok().map(Self::RoleBinding),
             ["events", kind, name] => About::new(kind, name).map(Self::Events),
+            ["installation"] => Some(Self::Installation),
             ["leader", election] if !election.is_empty() => Some(Self::Leader(election.to_owned())),
             _ => None,
         };

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{condition::Condition, meta::Timestamp, names::ClusterName};
+use crate::{
+    condition::{Condition, find},
+    meta::Timestamp,
+    names::ClusterName,
+};
 
 /// The registration of the CRM of one cluster. Credentials are not part of it: they stay in the
 /// environment.
@@ -58,6 +62,21 @@ pub struct ClusterHealth {
     /// What the CRM can do beyond the least, see [`features`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
+    /// What the CRM knows of the owner that asks; absent where the request names none. Not stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub caller: Option<KnownCaller>,
+}
+
+/// What a CRM knows of one owner.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownCaller {
+    /// The highest term seen; none: the owner never wrote to this CRM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<u64>,
+    /// Seconds since the owner last called in a term, as far as the CRM's process remembers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_secs: Option<u64>,
 }
 
 /// The words of [`ClusterHealth::features`].
@@ -92,6 +111,9 @@ pub enum Connectivity {
     /// It is registered and the leader's configuration does not name it, so it is not called.
     NotConfigured,
 }
+
+/// The reason of the condition `Fenced` while the CRM refuses the leader's term.
+pub const TERM_TOO_OLD: &str = "TermTooOld";
 
 /// State of a cluster's circuit breaker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -141,6 +163,13 @@ impl ClusterStatus {
     #[must_use]
     pub fn is_configured(&self) -> bool {
         self.connectivity != Connectivity::NotConfigured
+    }
+
+    /// Returns why its CRM refuses the leader's term, if it does.
+    #[must_use]
+    pub fn refused_term(&self) -> Option<&str> {
+        let fenced = find(&self.conditions, "Fenced")?;
+        (fenced.reason == TERM_TOO_OLD).then_some(fenced.message.as_str())
     }
 
     /// Whether automatic placement may use it.

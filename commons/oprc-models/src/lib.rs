@@ -15,6 +15,7 @@ pub mod difference;
 pub mod document;
 pub mod event;
 pub mod history;
+pub mod installation;
 pub mod meta;
 pub mod names;
 pub mod nulls;

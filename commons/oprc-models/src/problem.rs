@@ -49,6 +49,10 @@ pub struct Problem {
     /// With `stale_generation`: the generation that the CRM already has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_generation: Option<u64>,
+    /// With `stale_term`: the highest term that the CRM has seen of the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub current_term: Option<u64>,
 }
 
 fn about_blank() -> String {

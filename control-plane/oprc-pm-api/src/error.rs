@@ -94,6 +94,7 @@ impl IntoResponse for ApiError {
             errors: self.errors,
             correlation_id: None,
             current_generation: None,
+            current_term: None,
         }));
         response
     }

@@ -10,6 +10,7 @@
 mod crms;
 mod door;
 mod keys;
+mod recover;
 mod register;
 mod server;
 mod storage;
@@ -21,6 +22,7 @@ pub fn describe_metrics() {
 
 pub use self::{
     keys::KeyError,
+    recover::{RecoverError, RecoverOptions, Recovered, recover},
     server::{Options, RenderMetrics, Running, StartError, start},
     storage::OpenError,
 };

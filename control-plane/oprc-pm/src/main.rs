@@ -2,14 +2,14 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 use oprc_config::{
     log,
     pm::{Config, VARIABLES},
     table,
 };
 use oprc_observability::{Format, Metrics, Report, init_logging};
-use oprc_pm::{Options, start};
+use oprc_pm::{Options, RecoverOptions, recover, start};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::sleep,
@@ -26,12 +26,39 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    Command::new("oprc-pm")
+    let recover = Command::new("recover")
+        .about("Makes a store that was put back from a backup acceptable to CRMs again")
+        .long_about(
+            "Makes a store that was put back from a backup acceptable to CRMs again: the terms of its \
+             leaders continue above those that the CRMs have seen. Run it with the environment of the \
+             replicas, while all of them are stopped. Nothing is changed while one of them runs.",
+        )
+        .arg(
+            Arg::new("skip-unknown")
+                .long("skip-unknown")
+                .action(ArgAction::SetTrue)
+                .help("Go on without CRMs that do not answer"),
+        )
+        .arg(
+            Arg::new("installation")
+                .long("installation")
+                .value_name("ID")
+                .help("Id of the installation, for a backup from before it had one"),
+        );
+    let matches = Command::new("oprc-pm")
         .version(env!("CARGO_PKG_VERSION"))
         .about("The Package Manager of an Object-as-a-Service platform.")
         .after_help(table::help(&VARIABLES.concat()))
+        .subcommand(recover)
         .get_matches();
-    match run() {
+    let done = match matches.subcommand() {
+        Some(("recover", matches)) => run_recover(&RecoverOptions {
+            skips_unknown: matches.get_flag("skip-unknown"),
+            installation: matches.get_one("installation").cloned(),
+        }),
+        _ => run(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
             #[expect(clippy::print_stderr, reason = "the last word, when there may be no log")]
@@ -76,6 +103,18 @@ fn run() -> Result<(), Failure> {
         runtime.worker_threads(threads.count());
     }
     runtime.enable_all().build()?.block_on(serve(config, metrics))
+}
+
+/// Recovers the store, and prints what was done.
+fn run_recover(options: &RecoverOptions) -> Result<(), Failure> {
+    let config = Config::from_env()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let recovered = runtime.block_on(recover(&config, options))?;
+    #[expect(clippy::print_stdout, reason = "a command's result")]
+    {
+        println!("{recovered}");
+    }
+    Ok(())
 }
 
 /// Serves until SIGTERM or SIGINT.

@@ -8,11 +8,13 @@ use oprc_controller_runtime::{
     cache::{Cache, Freshness},
     leading::{Election, LeaseRuntime, Options as ElectionOptions, Term},
 };
-use oprc_controllers::{Budget, Context, Controllers, Recorder, Settings, Watchdog};
+use oprc_controllers::{
+    Budget, Context, Controllers, Now, Recorder, Settings, Watchdog, installation,
+};
 use oprc_cp_storage::keys::Key;
 use oprc_crm_client::breaker;
 use oprc_http::tls::{Tls, TlsError};
-use oprc_models::meta::Timestamp;
+use oprc_models::{installation::Identity, meta::Timestamp};
 use oprc_observability::LinesGuard;
 use oprc_pm_api::{ApiState, Limits, auth::KeyRing, router};
 use tokio::{net::TcpListener, runtime::Handle, task::JoinSet, time::timeout};
@@ -195,7 +197,7 @@ fn lead(
     };
     let history_limit = config.controllers.history_limit.count();
     let version_limit = config.controllers.version_limit.count();
-    let owner: Arc<str> = config.controllers.owner.as_str().into();
+    let name: Arc<str> = config.controllers.owner.as_str().into();
     let default_cluster = config.default_cluster.clone();
     async move {
         // A replica that cannot see what there is has nothing to lead with.
@@ -205,19 +207,30 @@ fn lead(
         }
         let election = Election::new(lease, options);
         let body = |term: Term| {
-            let ended = term.ended().clone();
-            let context = Context {
-                history_limit,
-                version_limit,
-                store: Arc::clone(&store),
-                cache: Arc::clone(&cache),
-                now: Arc::new(now),
-                owner: Arc::clone(&owner),
-                default_cluster: default_cluster.clone(),
-                recorder: Recorder::new(Arc::new(now)),
-                term,
-            };
-            controllers.run(context, ended)
+            let (store, cache) = (Arc::clone(&store), Arc::clone(&cache));
+            let (name, default_cluster) = (Arc::clone(&name), default_cluster.clone());
+            let controllers = &controllers;
+            async move {
+                let ended = term.ended().clone();
+                let clock: Now = Arc::new(now);
+                let made = installation::ensure(&store, &term, &new_uid(), &clock).await;
+                let Some(installation) = made else { return };
+                let identity = Identity::new(&name, &installation);
+                tracing::info!(owner = %identity.owner(), "controllers start");
+                let context = Context {
+                    history_limit,
+                    version_limit,
+                    store,
+                    cache,
+                    now: clock,
+                    identity,
+                    recovered_at: installation.recovered_at,
+                    default_cluster,
+                    recorder: Recorder::new(Arc::new(now)),
+                    term,
+                };
+                controllers.run(context, ended).await;
+            }
         };
         election.lead(&lease_runtime, stop, body).await;
     }

@@ -13,7 +13,7 @@ use oprc_cp_storage::{
 use tokio::{runtime::Handle, task::JoinError};
 
 /// The file of the embedded store in its folder.
-const STORE_FILE: &str = "pm.db";
+pub(crate) const STORE_FILE: &str = "pm.db";
 
 /// The store, as everybody uses it and as the lease does.
 pub(crate) struct Stores {

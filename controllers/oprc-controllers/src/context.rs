@@ -10,6 +10,7 @@ use oprc_cp_storage::{
     Check, Op, Precondition, Revision, SharedStore, Txn, Write, keys::Key, typed,
 };
 use oprc_models::{
+    installation::Identity,
     meta::{Generation, Timestamp},
     names::ClusterName,
 };
@@ -39,8 +40,10 @@ pub struct Context {
     pub cache: Arc<Cache>,
     /// A clock for people.
     pub now: Now,
-    /// Who we are towards CRMs.
-    pub owner: Arc<str>,
+    /// The identity towards CRMs.
+    pub identity: Identity,
+    /// When the store was recovered from a backup, in the first term after that.
+    pub recovered_at: Option<Timestamp>,
     /// The cluster that automatic placement prefers.
     pub default_cluster: Option<ClusterName>,
     /// How many revisions of a document are kept besides what it is now.

@@ -19,6 +19,7 @@ mod deployment;
 mod error;
 mod events;
 mod failing;
+pub mod installation;
 mod package;
 mod push;
 mod queues;

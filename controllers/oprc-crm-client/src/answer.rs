@@ -76,7 +76,7 @@ impl Answer {
     /// The error that an answer other than a success stands for.
     pub(crate) fn refusal(&self) -> CallError {
         let status = self.status.as_u16();
-        let Told { code, message, current_generation } = self.told();
+        let Told { code, message, current_generation, current_term } = self.told();
         match status {
             401 => CallError::Unauthorized { message },
             // A server or proxy that got tired of waiting, whatever it has passed on by then.
@@ -85,6 +85,7 @@ impl Answer {
                 code: code.unwrap_or_else(|| "conflict".to_owned()),
                 message,
                 current_generation,
+                current_term,
             },
             429 | 503 => CallError::Busy { retry_after: self.retry_after(), status },
             400..=499 => CallError::Refused { status, code, message },
@@ -133,6 +134,7 @@ impl Answer {
             code: text("code").map(clip),
             message: clip(&message),
             current_generation: problem.get("current_generation").and_then(Value::as_u64),
+            current_term: problem.get("current_term").and_then(Value::as_u64),
         }
     }
 }
@@ -143,6 +145,7 @@ struct Told {
     code: Option<String>,
     message: String,
     current_generation: Option<u64>,
+    current_term: Option<u64>,
 }
 
 /// `body` as a document; fields that are `null` count as absent.

@@ -34,6 +34,8 @@ pub enum CallError {
         message: String,
         /// With `stale_generation`: the generation that the CRM already has.
         current_generation: Option<u64>,
+        /// With `stale_term`: the term that the CRM has seen, if it says so.
+        current_term: Option<u64>,
     },
     /// 429 or 503: ask again later. Also when our own limit of calls in flight left no room within
     /// half of the call's timeout, as status 0.

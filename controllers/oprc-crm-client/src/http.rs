@@ -229,7 +229,9 @@ fn is_endpoints_fault(err: &CallError) -> bool {
 fn headers(caller: &Caller, accept: &'static str) -> Result<HeaderMap, CallError> {
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-    headers.insert(TERM_HEADER, HeaderValue::from(caller.term));
+    if let Some(term) = caller.term {
+        headers.insert(TERM_HEADER, HeaderValue::from(term));
+    }
     // Without its owner a call would escape the check of its term: better none.
     let owner = HeaderValue::from_bytes(caller.owner.as_bytes());
     let owner = owner

@@ -44,7 +44,8 @@ pub use options::{CrmOptions, InvalidOptions, Secret, TokenSource};
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The term that the caller leads in; a CRM refuses one lower than it has seen of this owner.
-    pub term: u64,
+    /// `None`: an observer, which changes nothing and does not count as a sign of life of the owner.
+    pub term: Option<u64>,
     /// Which Package Manager it is.
     pub owner: Arc<str>,
     /// The correlation id of what led to the call.
@@ -99,7 +100,7 @@ pub type Watch = BoxStream<'static, Result<RecordEvent, CallError>>;
 /// Every call fails with the [`CallError`] that says what is known of the world after it.
 #[async_trait]
 pub trait Crm: Send + Sync + 'static {
-    /// How the cluster is.
+    /// How the cluster is, and what the CRM knows of the caller's owner.
     async fn health(&self, caller: &Caller) -> Result<ClusterHealth, CallError>;
 
     /// Creates `unit`, or brings what the cluster holds under its id up to date.

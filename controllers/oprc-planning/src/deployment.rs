@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oprc_models::{
-    cluster::ClusterStatus,
+    cluster::{ClusterStatus, TERM_TOO_OLD},
     condition::{Condition, Truth, carry_transitions},
     deployment::OClassDeployment,
     meta::{Generation, Stored, Timestamp},
@@ -155,7 +155,7 @@ fn changes(
                 paused: false,
                 unit,
             };
-            if needs_write(input, cluster, &unit) {
+            if needs_write(input, cluster, &unit) || is_to_adopt(input, cluster, &unit) {
                 units.insert(cluster.clone(), unit);
             }
         }
@@ -213,6 +213,20 @@ fn needs_write(input: &Input<'_>, cluster: &ClusterName, unit: &StoredUnit) -> b
         return true;
     }
     is_behind(input, cluster, before)
+}
+
+/// Returns `true` if the unit is from before its owner had an installation id: it is sent once more,
+/// in the name of the installation. That restarts nothing, so a pause does not hold it back as a
+/// change; it is done when the pause ends.
+fn is_to_adopt(input: &Input<'_>, cluster: &ClusterName, unit: &StoredUnit) -> bool {
+    let is_paused = input.spec.is_some_and(|spec| spec.meta.paused_at.is_some());
+    let before = input.units.get(cluster);
+    !is_paused
+        && before.is_some_and(|before| {
+            before.unit.id == unit.unit.id
+                && before.deployment_uid == unit.deployment_uid
+                && before.unit.owner != unit.unit.owner
+        })
 }
 
 /// Whether the cluster is ahead of the unit, or has had another of its generation.
@@ -441,6 +455,7 @@ fn reason_of(condition: RunCondition, part: &str) -> &'static str {
         (_, "ReconcileFailed") => "ReconcileFailed",
         (_, "ClusterNotConnected") => "ClusterNotConnected",
         (_, "RecordUnreadable") => "RecordUnreadable",
+        (_, TERM_TOO_OLD) => TERM_TOO_OLD,
         (_, "NotCreatedYet") => "NotCreatedYet",
         (_, "Updating") => "Updating",
         (RunCondition::Pending, _) => "Pending",

@@ -3,7 +3,7 @@
 //! RUNNING is said of a unit only for its newest generation, on a cluster that we hear from.
 
 use oprc_models::{
-    cluster::ClusterStatus,
+    cluster::{ClusterStatus, TERM_TOO_OLD},
     names::ClusterName,
     record::{DeploymentRecord, Refusal, RunCondition, StoredRecord},
     status::ClusterPart,
@@ -79,9 +79,15 @@ fn judge(
         let message = observed.and_then(|observed| observed.status.message.clone());
         return (RunCondition::Deleted, "Deleting", message);
     }
+    // What runs, runs on; what is to change waits.
+    let refused_term = status.and_then(ClusterStatus::refused_term).map(str::to_owned);
     let Some(observed) = observed else {
-        return (RunCondition::Pending, "NotCreatedYet", None);
+        let reason = if refused_term.is_some() { TERM_TOO_OLD } else { "NotCreatedYet" };
+        return (RunCondition::Pending, reason, refused_term);
     };
+    if !is_same(observed) && refused_term.is_some() {
+        return (RunCondition::Deploying, TERM_TOO_OLD, refused_term);
+    }
     if !is_same(observed) {
         return (RunCondition::Deploying, "Updating", observed.status.message.clone());
     }

@@ -204,6 +204,7 @@ async fn health(State(shared): State<Arc<Shared>>) -> Json<ClusterHealth> {
         capacity: None,
         labels: BTreeMap::new(),
         features: vec![features::GENERATIONS.to_owned(), features::TERMS.to_owned()],
+        caller: None,
     })
 }
 

@@ -80,7 +80,7 @@ async fn exchange(call: u8, answer: Vec<u8>) {
 }
 
 async fn ask(crm: &HttpCrm, call: u8) {
-    let caller = Caller { term: 1, owner: Arc::from("pm"), correlation_id: None };
+    let caller = Caller { term: Some(1), owner: Arc::from("pm"), correlation_id: None };
     let id = "cart-1".parse().expect("a label");
     // Any answer and any error will do: that there is one is the point.
     match call {

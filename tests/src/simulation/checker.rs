@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use super::{
     documents::{Documents, digest},
     pauses::Paused,
+    placing::Placing,
     replica::{LEADER_KEY, OWNER},
     world::{World, note},
 };
@@ -75,6 +76,8 @@ pub(crate) struct Checker {
     landed_late: BTreeSet<String>,
     /// Units that are marked as paused.
     pub(crate) paused: Paused,
+    /// Clusters that are fit for placement.
+    pub(crate) placing: Placing,
 }
 
 fn decode<T: DeserializeOwned>(item: Option<&Item>) -> Option<T> {
@@ -198,6 +201,7 @@ impl World {
                 }
                 Key::ClusterStatus(cluster) => {
                     let status: Option<ClusterStatus> = decode(after);
+                    self.checker.placing.note(cluster, status.as_ref(), self.now);
                     if status.is_some_and(|status| status.is_connected()) {
                         self.checker.disconnected.remove(cluster);
                     } else {
@@ -218,6 +222,7 @@ impl World {
                 | Key::PackageVersion(..)
                 | Key::Bundle(_)
                 | Key::Push(_)
+                | Key::Installation
                 | Key::RoleBinding(_) => (),
             }
             is_ours = true;
@@ -373,6 +378,9 @@ impl World {
                 && before.unit.generation > after.unit.generation
             {
                 self.violated(format!("the unit of {deployment} on {cluster} goes back"));
+            }
+            if before.is_none() {
+                self.check_placed(cluster, deployment, after);
             }
         }
         let left = before

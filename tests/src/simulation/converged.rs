@@ -133,6 +133,10 @@ impl World {
             if !orphans.is_empty() && !is_held {
                 found.push(format!("{cluster} holds {orphans:?}, which are not desired"));
             }
+            let status = stock.clusters.get(cluster.as_str());
+            if let Some(refused) = status.and_then(ClusterStatus::refused_term) {
+                found.push(format!("{cluster} is said to refuse the term: {refused}"));
+            }
             for id in crm.strangers.iter().filter(|id| !crm.held.records.contains_key(*id)) {
                 found.push(format!("{cluster} has lost the stranger {id}"));
             }

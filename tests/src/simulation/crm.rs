@@ -111,7 +111,8 @@ impl CrmServer {
 fn stale(code: &str, current: u64) -> CallError {
     let current_generation = (code == codes::STALE_GENERATION).then_some(current);
     let message = format!("has {current}");
-    CallError::Stale { code: code.to_owned(), message, current_generation }
+    let current_term = (code == codes::STALE_TERM).then_some(current);
+    CallError::Stale { code: code.to_owned(), message, current_generation, current_term }
 }
 
 impl World {

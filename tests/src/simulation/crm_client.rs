@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use oprc_crm_client::{CallError, Caller, Crm, Deleted, Page, Watch};
 use oprc_models::{
-    cluster::{ClusterHealth, HealthStatus, features},
+    cluster::{ClusterHealth, HealthStatus, KnownCaller, features},
     crm::{DeploymentResponse, codes},
     names::{ClusterName, UnitId},
     unit::DeploymentUnit,
@@ -193,11 +193,13 @@ impl World {
 
 #[async_trait]
 impl Crm for CrmClient {
-    async fn health(&self, _: &Caller) -> Result<ClusterHealth, CallError> {
-        let health = |world: &mut World, cluster: &ClusterName| {
+    async fn health(&self, caller: &Caller) -> Result<ClusterHealth, CallError> {
+        let owner = caller.owner.to_string();
+        let health = move |world: &mut World, cluster: &ClusterName| {
             let Some(crm) = world.crms.get(cluster) else { return unanswered("none") };
             let mut cluster_name = crm.name.clone();
             let features = crm.features.clone();
+            let term = crm.held.terms.get(&owner).copied();
             if crm.mood.is_another {
                 world.strike("CRM is another cluster's");
                 cluster_name = "elsewhere".parse().unwrap_or(cluster_name);
@@ -213,6 +215,7 @@ impl Crm for CrmClient {
                 capacity: None,
                 labels: BTreeMap::new(),
                 features,
+                caller: Some(KnownCaller { term, idle_secs: None }),
             })
         };
         self.call(Kind::Health, health).await
@@ -226,7 +229,7 @@ impl Crm for CrmClient {
         self.link.world.lock().check_sent(&self.cluster, &unit.id, self.link.now());
         let (caller, unit) = (caller.clone(), unit.clone());
         let apply = move |world: &mut World, cluster: &ClusterName| {
-            world.crm_apply(cluster, &caller.owner, caller.term, &unit)
+            world.crm_apply(cluster, &caller.owner, caller.term.unwrap_or_default(), &unit)
         };
         self.call(Kind::Apply, apply).await
     }
@@ -240,7 +243,8 @@ impl Crm for CrmClient {
         self.link.world.lock().check_sent(&self.cluster, id, self.link.now());
         let (caller, id) = (caller.clone(), id.clone());
         let delete = move |world: &mut World, cluster: &ClusterName| {
-            world.crm_delete(cluster, &caller.owner, caller.term, &id, generation)
+            let term = caller.term.unwrap_or_default();
+            world.crm_delete(cluster, &caller.owner, term, &id, generation)
         };
         self.call(Kind::Delete, delete).await
     }

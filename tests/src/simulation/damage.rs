@@ -9,9 +9,15 @@ use oprc_cp_storage::{
     mvcc::{Mvcc, Options},
 };
 
-use oprc_models::push::{Progress, PushRecord};
+use oprc_models::{
+    installation::Installation,
+    push::{Progress, PushRecord},
+};
 
-use super::world::{World, note};
+use super::{
+    replica::OWNER,
+    world::{World, note},
+};
 
 /// The keys and values of a store, without the election's, and without events, which go with leases
 /// that a snapshot does not hold.
@@ -114,7 +120,8 @@ impl World {
     /// Loses all but the registrations, which a deployment's configuration brings back at start-up.
     pub(crate) fn empty_store(&mut self) {
         self.heal();
-        let is_kept = |key: &str| key.starts_with("clusters/");
+        // A store without its installation would be another one's to CRMs.
+        let is_kept = |key: &str| key.starts_with("clusters/") || key == "installation";
         let kept = self.snapshot().into_iter().filter(|(key, _)| is_kept(key)).collect();
         self.replace_store(kept, "store emptied");
     }
@@ -153,7 +160,26 @@ impl World {
         self.become_store(revision, items);
         self.note_past(revision.0);
         self.store.is_back = true;
+        if self.dice.chance(0.5) {
+            self.recover_terms();
+        }
         true
+    }
+
+    /// Has terms continue above those that CRMs have seen, as `oprc-pm recover` does.
+    fn recover_terms(&mut self) {
+        let key = Key::Installation.to_string();
+        let stored = self.store.mvcc.get(&key);
+        let stored = stored.and_then(|item| serde_json::from_slice(&item.key_value.value).ok());
+        let Some::<Installation>(mut installation) = stored else { return };
+        let terms = self.crms.values().filter_map(|crm| crm.held.terms.get(OWNER));
+        let seen = terms.copied().max().unwrap_or_default();
+        installation.raise_terms(seen, self.store.mvcc.revision().0);
+        installation.recovered_at = Some(self.wall());
+        let Ok(value) = serde_json::to_vec(&installation) else { return };
+        note!(self, "terms continue above {seen}");
+        self.strike("terms recovered");
+        self.overwrite([(key, Some(value))]);
     }
 
     /// Raises the revision of a store that went back, as `--bump-revision --mark-compacted` does: CRMs

@@ -27,6 +27,7 @@ mod dice;
 mod documents;
 mod nemesis;
 mod pauses;
+mod placing;
 mod plan;
 mod replica;
 mod run;

@@ -274,7 +274,11 @@ impl World {
                     crm.held.terms.clear();
                 }
             }
-            Fault::CrmStranger(cluster) => self.intrude(&cluster, "somebody-else"),
+            Fault::CrmStranger(cluster) => {
+                // Another installation of the same name, or one from before there were ids.
+                let owner = self.dice.pick(&["oprc-pm/other", "oprc-pm"]);
+                self.intrude(&cluster, owner);
+            }
             Fault::CrmOrphan(cluster) => self.intrude(&cluster, OWNER),
             _ => (),
         }

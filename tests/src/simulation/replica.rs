@@ -18,12 +18,13 @@ use oprc_controller_runtime::{
     cache::{Cache, Freshness},
     leading::{Election, Options, Term},
 };
-use oprc_controllers::{Context, Controllers, Recorder, Settings, Watchdog};
+use oprc_controllers::{Context, Controllers, Now, Recorder, Settings, Watchdog, installation};
 use oprc_cp_storage::{
     SharedStore,
     group_commit::{self, GroupCommit},
 };
 use oprc_crm_client::{Crm, breaker};
+use oprc_models::installation::Identity;
 use oprc_pm_api::writes::Writes;
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -43,7 +44,13 @@ pub(crate) const LEADER_KEY: &str = "leader/pm";
 /// How long the leader's lease lives.
 pub(crate) const TTL_SECS: u32 = 5;
 /// Who we are towards CRMs.
-pub(crate) const OWNER: &str = "oprc-pm";
+pub(crate) const OWNER: &str = "oprc-pm/sim";
+
+/// The configured name of the installation.
+const NAME: &str = "oprc-pm";
+
+/// The id of the installation.
+pub(crate) const INSTALLATION: &str = "sim";
 
 /// Revisions kept of a document: few, so that they are trimmed.
 pub(crate) const HISTORY_LIMIT: usize = 2;
@@ -175,9 +182,9 @@ fn wire(
     let now = Arc::new(move || wall(clock.now() + skew.load(Ordering::Relaxed)));
     let world = Arc::clone(&link.world);
     let new_uid = Arc::new(move || world.lock().new_uid());
-    let (max_txn_ops, has_events) = {
+    let (max_txn_ops, has_events, default_cluster) = {
         let world = link.world.lock();
-        (world.max_txn_ops, world.has_events)
+        (world.max_txn_ops, world.has_events, world.default_cluster.clone())
     };
     let writes =
         Writes::new(Arc::clone(&store), Arc::clone(&cache), freshness, now.clone(), new_uid);
@@ -210,18 +217,27 @@ fn wire(
         let election = Election::new(lease_store, options);
         let body = |term: Term| {
             let ended = term.ended().clone();
-            let context = Context {
-                default_cluster: None,
-                history_limit: HISTORY_LIMIT,
-                version_limit: 20,
-                recorder: recorder.clone(),
-                store: Arc::clone(&store),
-                cache: Arc::clone(&cache),
-                now: now.clone(),
-                owner: OWNER.into(),
-                term,
-            };
-            controllers.run(context, ended)
+            let (store, cache, now) = (Arc::clone(&store), Arc::clone(&cache), now.clone());
+            let (recorder, default_cluster) = (recorder.clone(), default_cluster.clone());
+            let controllers = &controllers;
+            async move {
+                let now: Now = now;
+                let made = installation::ensure(&store, &term, INSTALLATION, &now).await;
+                let Some(installation) = made else { return };
+                let context = Context {
+                    recovered_at: installation.recovered_at,
+                    default_cluster,
+                    history_limit: HISTORY_LIMIT,
+                    version_limit: 20,
+                    recorder,
+                    store,
+                    cache,
+                    now,
+                    identity: Identity::new(NAME, &installation),
+                    term,
+                };
+                controllers.run(context, ended).await;
+            }
         };
         election.lead(&Handle::current(), leading, body).await;
     });

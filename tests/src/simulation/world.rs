@@ -111,6 +111,8 @@ pub(crate) struct World {
     pub(crate) max_txn_ops: Option<usize>,
     /// Whether controllers tell of events.
     pub(crate) has_events: bool,
+    /// The cluster that placement prefers.
+    pub(crate) default_cluster: Option<ClusterName>,
     n_events: u64,
     n_uids: u64,
     events: BTreeMap<(u64, u64), Event>,
@@ -146,6 +148,7 @@ impl World {
             is_overwriting: false,
             max_txn_ops: None,
             has_events: false,
+            default_cluster: None,
             n_events: 0,
             n_uids: 0,
             events: BTreeMap::new(),

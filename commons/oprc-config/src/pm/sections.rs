@@ -75,7 +75,8 @@ settings! {
     /// How CRMs are called. What is said of one CRM alone is in [`Crm`](super::Crm).
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct CrmCalls {
-        /// Cluster for a deployment that names none; must be one of those configured.
+        /// Cluster for a deployment that names none, while it is connected and not unhealthy; must be
+        /// one of those configured.
         default_cluster: Option<ClusterName> = "OPRC_PM_CRM_DEFAULT_CLUSTER",
         /// Time between two polls of a CRM that cannot be watched, in seconds.
         ///
@@ -112,8 +113,8 @@ settings! {
     /// How the controllers work.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Controllers {
-        /// Who this Package Manager is toward CRMs: units of another owner are never touched. All
-        /// replicas, and all later versions, must have the same.
+        /// Name of this Package Manager toward CRMs, before the slash of `{name}/{installation id}`.
+        /// Units of another installation are never touched. All replicas must have the same.
         owner: Owner = "OPRC_PM_OWNER" or "oprc-pm",
         /// Wait after the first failure of a key, in milliseconds; it doubles with each further one.
         backoff_base_ms: Within<1, 60_000> = "OPRC_PM_BACKOFF_BASE_MS" or "50",

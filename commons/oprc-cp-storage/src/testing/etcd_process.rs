@@ -199,6 +199,46 @@ impl EtcdProcess {
         assert!(serve == Ok(true), "etcd does not start again: {}", self.dir.path().display());
     }
 
+    /// Writes a snapshot of node 0 to `file`, with the `etcdctl` beside the configured program.
+    ///
+    /// # Panics
+    ///
+    /// When there is none, or it fails.
+    pub fn save_snapshot(&self, file: &Path) {
+        let endpoint = self.url(self.nodes[0].client_port);
+        let mut command = Command::new(self.tool("etcdctl"));
+        command.arg(format!("--endpoints={endpoint}")).args(["snapshot", "save"]).arg(file);
+        succeed(&mut command);
+    }
+
+    /// Replaces the data of the only node by the snapshot in `file`, with the `etcdutl` beside the
+    /// configured program, and starts the node again.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such program, it fails, or the node does not serve again.
+    pub async fn restore_snapshot(&mut self, file: &Path) {
+        self.kill(0);
+        let data = self.dir.path().join("node0");
+        fs::remove_dir_all(&data).expect("the node's data");
+        let peer = format!("http://127.0.0.1:{}", self.nodes[0].advertised_port);
+        let mut command = Command::new(self.tool("etcdutl"));
+        command
+            .args(["snapshot", "restore"])
+            .arg(file)
+            .arg(format!("--data-dir={}", data.display()))
+            .arg("--name=node0")
+            .arg(format!("--initial-cluster=node0={peer}"))
+            .arg(format!("--initial-cluster-token={}", self.dir.path().display()))
+            .arg(format!("--initial-advertise-peer-urls={peer}"));
+        succeed(&mut command);
+        self.restart(0).await;
+    }
+
+    fn tool(&self, name: &str) -> PathBuf {
+        self.config.program.clone().unwrap_or_else(binary).with_file_name(name)
+    }
+
     /// Stops node `index` where it stands (SIGSTOP): connections stay, answers do not come.
     ///
     /// On a busy machine a thread may run on for a while: it is waited for.
@@ -315,6 +355,13 @@ impl Drop for EtcdProcess {
             self.kill(index);
         }
     }
+}
+
+/// Runs `command` to its end.
+fn succeed(command: &mut Command) {
+    let output = command.output().expect("the tool is there");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
 }
 
 /// The etcd to start.

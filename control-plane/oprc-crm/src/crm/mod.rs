@@ -4,6 +4,7 @@
 //! under the condition that it is still so, and begins again when it is not.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc,
@@ -13,12 +14,14 @@ use std::{
 
 use oprc_cp_storage::{Check, Error as StoreError, Precondition, Revision, SharedStore, Txn};
 use oprc_models::{
-    cluster::{ClusterHealth, HealthStatus, features},
+    cluster::{ClusterHealth, HealthStatus, KnownCaller, features},
     crm::UnitStatus,
     names::{ClusterName, UnitId},
     record::{DeploymentRecord, RunCondition},
     unit::DeploymentUnit,
 };
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::{
     Error,
@@ -52,6 +55,8 @@ pub struct Crm {
     pub(crate) timers: Timers,
     /// Whether the last write was answered.
     is_writable: AtomicBool,
+    /// When each owner last called in a term.
+    heard: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl fmt::Debug for Crm {
@@ -130,6 +135,7 @@ impl Crm {
             feed: Feed::default(),
             timers: Timers::default(),
             is_writable: AtomicBool::new(true),
+            heard: Mutex::default(),
         }
     }
 
@@ -307,6 +313,30 @@ impl Crm {
             capacity: None,
             labels: about.labels,
             features,
+            caller: None,
+        }
+    }
+
+    /// What is known of `owner`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`], [`Error::Damaged`].
+    pub(crate) async fn known(&self, owner: &str) -> Result<KnownCaller, Error> {
+        let seen = layout::get::<Term>(&self.store, &layout::term_key(owner)).await?;
+        let heard = self.heard.lock().get(owner).copied();
+        Ok(KnownCaller {
+            term: seen.map(|seen| seen.value.term),
+            idle_secs: heard.map(|at| at.elapsed().as_secs()),
+        })
+    }
+
+    /// Notes that `owner` called in a term. Of more owners than terms are remembered for, the rest
+    /// is not noted.
+    pub(crate) fn heard(&self, owner: &str) {
+        let mut heard = self.heard.lock();
+        if heard.len() < MAX_OWNERS || heard.contains_key(owner) {
+            heard.insert(owner.to_owned(), Instant::now());
         }
     }
 
@@ -325,6 +355,7 @@ impl Crm {
     /// known, `txn` still checks that no newer one comes before it lands.
     async fn fence(&self, fence: Option<&Fence>, txn: &mut Txn) -> Result<(), Error> {
         let Some(Fence { owner, term }) = fence else { return Ok(()) };
+        self.heard(owner);
         let key = layout::term_key(owner);
         let seen = layout::get::<Term>(&self.store, &key).await?;
         terms::check_step(seen.as_ref().map_or(0, |seen| seen.value.term), *term)?;

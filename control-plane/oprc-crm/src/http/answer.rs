@@ -101,6 +101,7 @@ impl Failure {
             Self::Crm(
                 Error::StaleGeneration { current, .. } | Error::GenerationConflict { current },
             ) => problem.current_generation = Some(*current),
+            Self::Crm(Error::StaleTerm { current, .. }) => problem.current_term = Some(*current),
             _ => {}
         }
         (status, code, problem)

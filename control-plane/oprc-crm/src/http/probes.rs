@@ -4,19 +4,30 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 
-use super::{App, answer, answer::Failure};
+use super::{App, answer, answer::Failure, query};
 use crate::metric;
 
-/// How the cluster is.
-pub(crate) async fn health(State(app): State<Arc<App>>) -> Result<Response, Failure> {
+/// How the cluster is, and what is known of the owner that asks.
+pub(crate) async fn health(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
     if !app.crm.is_ready().await {
         return Err(Failure::NotReady);
     }
-    answer::json(StatusCode::OK, &app.crm.health())
+    let owner = query::owner(&headers)?;
+    let mut health = app.crm.health();
+    if let Some(owner) = &owner {
+        health.caller = Some(app.crm.known(owner).await?);
+    }
+    if let Some(fence) = query::fence(&headers)? {
+        app.crm.heard(&fence.owner);
+    }
+    answer::json(StatusCode::OK, &health)
 }
 
 /// Whether the process runs.

@@ -136,6 +136,14 @@ pub(crate) fn fence(headers: &HeaderMap) -> Result<Option<Fence>, Failure> {
     refuse(violations, term.zip(owner).map(|(term, owner)| Fence { owner, term }))
 }
 
+/// The owner that a call names, with or without a term.
+pub(crate) fn owner(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let Some(owner) = headers.get(OWNER_HEADER) else { return Ok(None) };
+    let owner = owner.to_str().ok().filter(|owner| is_word(owner));
+    let want = "want 1 to 253 visible ASCII characters";
+    owner.map(|owner| Some(owner.to_owned())).ok_or_else(|| invalid(OWNER_HEADER, want))
+}
+
 fn refuse<T>(violations: Vec<Violation>, value: T) -> Result<T, Failure> {
     if violations.is_empty() { Ok(value) } else { Err(Failure::Request(violations)) }
 }

@@ -129,6 +129,7 @@ impl Seen {
                 | Key::Push(_)
                 | Key::RoleBinding(_)
                 | Key::Events(_)
+                | Key::Installation
                 | Key::Leader(_) => {}
             }
         }

@@ -99,7 +99,8 @@ async fn fill(cache: &Cache) -> Result<(), Error> {
         Some(_) | None => fill_without_past(cache).await?,
     };
     let revision = state.revision;
-    if let Some(before) = before.filter(|before| *before > revision) {
+    let went_back = before.filter(|before| *before > revision);
+    if let Some(before) = went_back {
         // A listing is linearizable, so the store itself has gone back: it was restored from an
         // older snapshot. What it now says is what is desired.
         tracing::error!(revision = %revision, before = %before, "the store has gone back in time");
@@ -110,6 +111,8 @@ async fn fill(cache: &Cache) -> Result<(), Error> {
     // And everything else is looked at again: a write of ours that the store took, that we never
     // saw, and that was undone when it was restored, makes no difference here.
     changes.extend(state.differences(&State::default()));
+    changes.extend(before.map(|_| Changed::Relisted));
+    changes.extend(went_back.map(|before| Changed::WentBack(before, revision)));
     *cache.state.write() = state;
     // The watch that makes it live is still to come.
     cache.position.update(|at| *at = Position { revision: Some(revision), is_live: false });

@@ -27,6 +27,7 @@ use oprc_models::{
     dependency::Dependency,
     deployment::OClassDeployment,
     event::{About, StoredEvents},
+    installation::Installation,
     meta::Stored,
     names::{BindingName, BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
     package::OPackage,
@@ -93,6 +94,8 @@ pub struct State {
     pub role_bindings: BTreeMap<BindingName, Entry<Stored<RoleBinding>>>,
     /// Events, by what they are about.
     pub events: BTreeMap<About, Entry<StoredEvents>>,
+    /// The installation; none until the first leader has made it.
+    pub installation: Option<Entry<Installation>>,
     /// The elections that have a leader: who it is, as it wrote itself down.
     pub leaders: BTreeMap<String, Bytes>,
     /// Keys whose value cannot be read, and why. They are there: nothing may be concluded from
@@ -315,6 +318,10 @@ impl State {
             Key::Events(about) => {
                 set(&mut self.events, about, decode(stored, flaw));
                 Changed::Events(about.clone())
+            }
+            Key::Installation => {
+                self.installation = decode(stored, flaw);
+                Changed::Installation
             }
             Key::Leader(election) => {
                 let _ = match stored {

@@ -82,7 +82,21 @@ pub(crate) struct View {
     pub(crate) n_unmanaged: u64,
     /// Orphans that are left alone, since they are too many at once.
     pub(crate) n_held_orphans: usize,
+    /// Orphans that are to be deleted.
+    pub(crate) n_orphans: usize,
+    /// Other owners that have records there, as far as [`MAX_OTHERS`] goes.
+    pub(crate) others: BTreeSet<String>,
+    /// The term that the CRM has seen of this owner, where it is above ours.
+    pub(crate) newer_term: Option<u64>,
+    /// `true` if the CRM's health tells which term it has seen.
+    pub(crate) tells_term: bool,
+    /// How the store went back, while what it lost may still be running there; and the complete
+    /// listings since then.
+    pub(crate) went_back: Option<(String, u8)>,
 }
+
+/// Other owners of records that are named.
+pub(crate) const MAX_OTHERS: usize = 4;
 
 /// The agent of one cluster.
 pub(crate) struct Agent {
@@ -158,11 +172,39 @@ impl Agent {
         }
     }
 
+    /// The term that calls are made in, as CRMs see it.
+    pub(crate) fn term(&self) -> u64 {
+        self.context.identity.term(self.context.term.revision().0)
+    }
+
+    /// Notes that the CRM has seen the term `seen` of this owner. One above ours means that it refuses
+    /// all that we ask for.
+    pub(crate) fn note_term(&self, seen: u64) {
+        let newer = Some(seen).filter(|seen| *seen > self.term());
+        let before = std::mem::replace(&mut self.view.lock().newer_term, newer);
+        if before == newer {
+            return;
+        }
+        if newer.is_none() {
+            self.release();
+        }
+        if let Some(seen) = newer {
+            tracing::error!(cluster = %self.cluster, term = self.term(), seen, "the CRM refuses our term");
+        }
+        self.status_changed();
+    }
+
+    /// Returns `true` if the CRM is known to refuse our term, and will tell when it does no more.
+    pub(crate) fn is_refused(&self) -> bool {
+        let view = self.view.lock();
+        view.newer_term.is_some() && view.tells_term
+    }
+
     /// Who calls.
     pub(crate) fn caller(&self) -> Caller {
         Caller {
-            term: self.context.term.revision().0,
-            owner: Arc::clone(&self.context.owner),
+            term: Some(self.term()),
+            owner: Arc::clone(self.context.identity.owner()),
             correlation_id: None,
         }
     }
@@ -197,6 +239,17 @@ impl Agent {
     /// Asks for a listing, as soon as one may be made.
     pub(crate) fn want_listing(&self) {
         self.listing_wanted.notify_one();
+    }
+
+    /// Lists the CRM at once, since the store went back: there may be units that it no longer knows.
+    pub(crate) fn store_went_back(&self, how: &str) {
+        self.view.lock().went_back = Some((how.to_owned(), 0));
+        let about = About::Cluster(self.cluster.clone());
+        self.context.recorder.warning(about, "StoreWentBack", || {
+            format!("{how}; everything is listed anew, and what no unit asks for is removed")
+        });
+        self.want_listing();
+        self.status_changed();
     }
 
     /// Asks for the cluster's status to be written.

@@ -103,6 +103,17 @@ impl Fleet {
                     running.agent.records.add(id.clone(), Priority::Change);
                 }
             }
+            Changed::Relisted => {
+                for running in self.agents.lock().values() {
+                    running.agent.want_listing();
+                }
+            }
+            Changed::WentBack(from, to) => {
+                let how = format!("the store went back from revision {from} to {to}");
+                for running in self.agents.lock().values() {
+                    running.agent.store_went_back(&how);
+                }
+            }
             Changed::Package(..)
             | Changed::Deployment(..)
             | Changed::Unit(..)
@@ -115,6 +126,7 @@ impl Fleet {
             | Changed::Push(_)
             | Changed::RoleBinding(_)
             | Changed::Events(_)
+            | Changed::Installation
             | Changed::Leader(_) => (),
         }
         if let Some((cluster, work)) = triggers::work(changed)
@@ -244,6 +256,9 @@ impl Fleet {
             before.stop.cancel();
         }
         tracing::info!(cluster = %name, "agent started");
+        if let Some(at) = &self.context.recovered_at {
+            agent.store_went_back(&format!("the store was restored, and recovered at {at}"));
+        }
         Some((agent, stop))
     }
 

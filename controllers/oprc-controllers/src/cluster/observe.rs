@@ -18,7 +18,7 @@ use oprc_planning::unit::Observation;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{
-    agent::{Agent, Failure, Work},
+    agent::{Agent, Failure, MAX_OTHERS, Work},
     listing::{Listing, ListingError, list},
 };
 
@@ -40,6 +40,13 @@ const BACKLOG: Duration = Duration::from_millis(100);
 /// Below this many orphans at once, all are deleted; above, only if they are at most half of what
 /// the cluster holds of ours. An emptied or restored store must not empty clusters.
 const FEW_ORPHANS: usize = 5;
+
+/// Characters of another owner that are shown.
+const MAX_OWNER_CHARS: usize = 120;
+
+/// Complete listings after which the store's return to an older state is over for a cluster: the
+/// first shows what the store lost, the second confirms it.
+const LOOKS_AFTER_RETURN: u8 = 2;
 
 /// Asks for the CRM's health, as its breaker's probe while that is open; forever.
 pub(super) async fn keep_health(agent: &Agent) {
@@ -85,12 +92,16 @@ pub(super) async fn keep_health(agent: &Agent) {
 
 fn take_health(agent: &Agent, health: ClusterHealth) {
     let is_identified = health.cluster_name == agent.cluster;
+    if let Some(caller) = health.caller.as_ref().filter(|_| is_identified) {
+        agent.note_term(caller.term.unwrap_or_default());
+    }
     let mut view = agent.view.lock();
     let was_ready = view.is_identified == Some(true);
     view.failure = (!is_identified).then(|| {
         format!("the CRM says that it serves {}; nothing is sent to it", health.cluster_name)
     });
     view.is_unauthorized = false;
+    view.tells_term = health.caller.is_some();
     view.is_identified = Some(is_identified);
     view.health = Some(health);
     drop(view);
@@ -172,13 +183,13 @@ fn tell_of_listing(agent: &Agent, message: &str) {
 }
 
 fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
-    let ours = |record: &DeploymentRecord| *record.owner == *agent.context.owner;
     let mut news = Vec::new();
     // Has nothing new, and is looked at nevertheless unless it waits for a time of its own.
     let mut rest = Vec::new();
     let changed: BTreeSet<UnitId>;
     let mut not_written = BTreeSet::new();
-    let (n_held, n_unmanaged, unreadable);
+    let mut others = BTreeSet::new();
+    let (n_held, n_orphans, n_unmanaged, unreadable);
     {
         let state = agent.context.cache.read();
         let mut mirror = agent.mirror.lock();
@@ -208,15 +219,22 @@ fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
         let held = mirror.records().map(|(id, _)| id);
         not_written.extend(held.filter(|id| !is_stored(id)).cloned());
 
-        n_unmanaged = mirror.records().filter(|(_, record)| !ours(record)).count();
-        let without_unit: BTreeSet<_> = mirror
-            .records()
-            .filter(|(id, record)| ours(record) && !has_unit(agent, &state, id))
-            .map(|(id, _)| id.clone())
-            .collect();
-        let n_ours = mirror.records().count() - n_unmanaged;
+        let mut without_unit = BTreeSet::new();
+        let mut n_ours = 0;
+        for (id, record) in mirror.records() {
+            if !is_ours(agent, &state, record) {
+                note_other(&mut others, &record.owner);
+                continue;
+            }
+            n_ours += 1;
+            if !has_unit(agent, &state, id) {
+                without_unit.insert(id.clone());
+            }
+        }
+        n_unmanaged = mirror.records().count() - n_ours;
         let is_too_many = without_unit.len() > FEW_ORPHANS && without_unit.len() * 2 > n_ours;
         n_held = if is_too_many { without_unit.len() } else { 0 };
+        n_orphans = if is_too_many { 0 } else { without_unit.len() };
         let orphans = mirror.suspect(without_unit);
         if !is_too_many {
             rest.extend(orphans.into_iter().map(Work::Orphan));
@@ -239,9 +257,23 @@ fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
         }
         view.n_unmanaged = u64::try_from(n_unmanaged).unwrap_or(u64::MAX);
         view.n_held_orphans = n_held;
+        view.n_orphans = n_orphans;
+        view.others = others;
+        if let Some((_, n_listings)) = &mut view.went_back {
+            *n_listings = n_listings.saturating_add(1);
+        }
+        // The second listing has found the orphans, and they are on their way out.
+        let is_over = |(_, n_listings): &mut (String, u8)| *n_listings >= LOOKS_AFTER_RETURN;
+        view.went_back.take_if(|it| n_held == 0 && is_over(it));
     }
     if n_held > 0 {
         tracing::error!(cluster = %agent.cluster, n_orphans = n_held, "too many orphans; held");
+    }
+    if n_orphans > 0 {
+        let about = About::Cluster(agent.cluster.clone());
+        agent.context.recorder.warning(about, "OrphansFound", || {
+            format!("{n_orphans} records of ours have no unit; deleted if the next listing agrees")
+        });
     }
     agent.release();
     for id in &not_written {
@@ -258,6 +290,24 @@ fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
     }
     agent.status_changed();
     Ok(())
+}
+
+/// Returns `true` if the record is this installation's: by its owner, or, where it was written before
+/// installations had ids, since the store has a unit of its id.
+pub(super) fn is_ours(agent: &Agent, state: &State, record: &DeploymentRecord) -> bool {
+    let identity = &agent.context.identity;
+    let of_unit = || {
+        let (cluster, deployment) = state.place_of_unit(&record.id)?;
+        let entry = state.unit(cluster, deployment).filter(|_| *cluster == agent.cluster)?;
+        Some(entry.value.unpack().unit.owner)
+    };
+    identity.is(&record.owner) || identity.may_adopt(&record.owner, of_unit)
+}
+
+/// Notes another owner of records; answers whether it is a new one.
+fn note_other(others: &mut BTreeSet<String>, owner: &str) -> bool {
+    let owner: String = owner.chars().take(MAX_OWNER_CHARS).collect();
+    others.len() < MAX_OTHERS && others.insert(owner)
 }
 
 /// By its id alone: which deployment it is of is the CRM's word, and nothing is deleted on that.
@@ -284,7 +334,8 @@ async fn follow(
     let settings = &agent.settings;
     let due = {
         let mirror = agent.mirror.lock();
-        if mirror.has_suspects() && agent.view.lock().n_held_orphans == 0 {
+        let is_back = agent.view.lock().went_back.is_some();
+        if (mirror.has_suspects() || is_back) && agent.view.lock().n_held_orphans == 0 {
             soon
         } else if can_watch {
             listed + settings.relist_interval
@@ -325,10 +376,22 @@ async fn watch(agent: &Agent, revision: u64, next_watch: &mut Instant) -> Result
                 return Ok(());
             }
         };
+        note_owner(agent, &event);
         take_event(agent, event)?;
         written_down(agent).await;
     }
     Ok(())
+}
+
+/// Notes the owner of a record that is another's.
+fn note_owner(agent: &Agent, event: &RecordEvent) {
+    let is_new = event.record.as_ref().is_some_and(|record| {
+        let state = agent.context.cache.read();
+        !is_ours(agent, &state, record) && note_other(&mut agent.view.lock().others, &record.owner)
+    });
+    if is_new {
+        agent.status_changed();
+    }
 }
 
 fn take_event(agent: &Agent, event: RecordEvent) -> Result<(), ListingError> {

@@ -9,7 +9,7 @@ use oprc_models::{
     record::{RunCondition, StoredRecord},
 };
 
-use super::{agent::Agent, mirror::Reported};
+use super::{agent::Agent, mirror::Reported, observe::is_ours};
 use crate::{
     context::{put, remove, require_readable},
     error::Error,
@@ -69,7 +69,7 @@ fn decide(agent: &Agent, id: &UnitId) -> Result<Option<Write>, Error> {
         cluster: agent.cluster.clone(),
         id: id.clone(),
         deployment_key,
-        managed: record.as_ref().is_none_or(|record| *record.owner == *agent.context.owner),
+        managed: record.as_ref().is_none_or(|record| is_ours(agent, &state, record)),
         record,
         refusal,
         unreadable,

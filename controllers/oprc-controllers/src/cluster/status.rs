@@ -2,8 +2,9 @@
 
 use oprc_controller_runtime::{cache::State, controller::Requeue, queue::Priority};
 use oprc_cp_storage::keys::Key;
+use oprc_crm_client::Caller;
 use oprc_models::{
-    cluster::{BreakerState, ClusterStatus, Connectivity, HealthStatus, features},
+    cluster::{BreakerState, ClusterStatus, Connectivity, HealthStatus, TERM_TOO_OLD, features},
     condition::{Condition, Truth, carry_transitions},
     event::About,
     meta::Timestamp,
@@ -35,6 +36,7 @@ pub(crate) async fn reconcile(agent: &Agent) -> Result<Requeue, Error> {
         let is_listed = agent.mirror.lock().is_listed();
         let mut new = status(
             &agent.view.lock(),
+            &agent.caller(),
             agent.breaker_state(),
             is_listed,
             stored.map(|entry| &*entry.value),
@@ -135,6 +137,7 @@ fn vanished(now: Timestamp) -> Condition {
 
 fn status(
     view: &View,
+    caller: &Caller,
     breaker: BreakerState,
     is_listed: bool,
     before: Option<&ClusterStatus>,
@@ -171,13 +174,13 @@ fn status(
         }
     };
     let health = view.health.clone().map(|mut health| {
-        health.last_seen = None;
+        (health.last_seen, health.caller) = (None, None);
         health
     });
     let health = health.or_else(|| before.and_then(|before| before.health.clone()));
     let since = before.filter(|before| before.connectivity == connectivity);
     let since = since.and_then(|before| before.since).unwrap_or(now);
-    let conditions = conditions(connectivity, message.as_deref(), view, now);
+    let conditions = conditions(connectivity, message.as_deref(), view, caller, now);
     ClusterStatus {
         connectivity,
         breaker,
@@ -192,10 +195,23 @@ fn status(
     }
 }
 
+/// That the CRM refuses this leader, since it has seen a newer term of the same installation.
+fn term_too_old(caller: &Caller, seen: u64, now: Timestamp) -> Condition {
+    let ours = caller.term.unwrap_or_default();
+    let message = format!(
+        "the CRM has seen term {seen} of {} and refuses ours, {ours}. Was the store restored? Then stop \
+         all replicas, run `oprc-pm recover` and start them. Otherwise another installation runs on a \
+         copy of this store",
+        caller.owner
+    );
+    Condition::new("Fenced", Truth::False, TERM_TOO_OLD, message, 0, now)
+}
+
 fn conditions(
     connectivity: Connectivity,
     message: Option<&str>,
     view: &View,
+    caller: &Caller,
     now: Timestamp,
 ) -> Vec<Condition> {
     let health = view.health.as_ref();
@@ -218,7 +234,9 @@ fn conditions(
         let has = |feature: &str| health.features.iter().any(|has| has == feature);
         wanted.into_iter().filter(|feature| !has(feature)).collect::<Vec<_>>()
     });
-    if let Some(missing) = missing {
+    if let Some(seen) = view.newer_term {
+        conditions.push(term_too_old(caller, seen, now));
+    } else if let Some(missing) = missing {
         let (truth, reason) = if missing.is_empty() {
             (Truth::True, "ContractKept")
         } else {
@@ -234,6 +252,23 @@ fn conditions(
     if let Some((reason, message)) = &view.listing_failure {
         let message = message.clone();
         conditions.push(Condition::new("ListingFailed", Truth::True, reason, message, 0, now));
+    }
+    if !view.others.is_empty() {
+        let others: Vec<_> = view.others.iter().map(String::as_str).collect();
+        let message = format!(
+            "the CRM also holds records of {}, which {} leaves alone",
+            others.join(", "),
+            caller.owner
+        );
+        conditions.push(Condition::new("Shared", Truth::True, "OtherOwners", message, 0, now));
+    }
+    if let Some((how, _)) = &view.went_back {
+        let (truth, reason) = (Truth::True, "RecordsListedAnew");
+        conditions.push(Condition::new("StoreWentBack", truth, reason, how.clone(), 0, now));
+    }
+    if view.n_orphans > 0 {
+        let message = "records of ours have no unit; they are deleted".to_owned();
+        conditions.push(Condition::new("Orphans", Truth::True, "BeingDeleted", message, 0, now));
     }
     if view.n_held_orphans > 0 {
         let message = format!(

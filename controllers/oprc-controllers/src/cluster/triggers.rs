@@ -24,6 +24,9 @@ pub(crate) fn work(changed: &Changed) -> Option<(&ClusterName, Work)> {
         | Changed::Push(_)
         | Changed::RoleBinding(_)
         | Changed::Events(_)
+        | Changed::Installation
+        | Changed::Relisted
+        | Changed::WentBack(..)
         | Changed::Leader(_) => None,
     }
 }

@@ -7,6 +7,8 @@ use oprc_cp_storage::keys::Key;
 use oprc_crm_client::{CallError, Deleted};
 use oprc_models::{
     cluster::features,
+    crm::codes,
+    event::About,
     names::{DeploymentKey, PackageName, UnitId},
     record::Refusal,
     unit::{DeploymentUnit, StoredUnit},
@@ -18,6 +20,7 @@ use tokio::time::Instant;
 use super::{
     agent::{Agent, Failure, Work},
     mirror::{Mirror, Verdict},
+    observe::is_ours,
 };
 use crate::{
     context::{remove, require_readable},
@@ -69,6 +72,11 @@ pub(crate) async fn reconcile(agent: &Agent, work: &Work) -> Result<Requeue, Err
         Work::Orphan(id) => decide_orphan(agent, id)?,
     };
     match decision {
+        // Nothing is asked for in vain: it goes on when the CRM says that it takes our term.
+        Decision::Apply(..) | Decision::Delete(_) if agent.is_refused() => {
+            agent.park(work.clone());
+            Ok(Requeue::AwaitChange)
+        }
         Decision::Nothing => Ok(Requeue::AwaitChange),
         Decision::Check(after) => Ok(Requeue::After(after)),
         Decision::Park => {
@@ -158,7 +166,14 @@ fn decide_unit(agent: &Agent, deployment: &DeploymentKey) -> Result<Decision, Er
         package: unit.unit.package_name.clone(),
     };
     let mirror = agent.mirror.lock();
-    Ok(match plan(&unit, mirror.observe(id)) {
+    let observed = mirror.observe(id);
+    if let Observation::Present(record) = observed
+        && !is_ours(agent, &state, record)
+    {
+        // Another installation's, by a copy of the store: its cluster's status names it.
+        return Ok(Decision::Nothing);
+    }
+    Ok(match plan(&unit, observed) {
         Action::Nothing => Decision::Nothing,
         Action::Observe | Action::Apply(_) if mirror.applied_at(id, generation).is_some() => {
             await_record(agent, &mirror, id, generation)
@@ -204,8 +219,7 @@ fn decide_orphan(agent: &Agent, id: &UnitId) -> Result<Decision, Error> {
         |unreadable| matches!(unreadable, Key::Unit(cluster, _) if *cluster == agent.cluster),
     )?;
     let is_wanted = state.place_of_unit(id).is_some_and(|(cluster, _)| *cluster == agent.cluster);
-    let is_ours = *record.owner == *agent.context.owner;
-    if is_wanted || !is_ours {
+    if is_wanted || !is_ours(agent, &state, record) {
         return Ok(Decision::Nothing);
     }
     let removal = Removal {
@@ -236,6 +250,8 @@ async fn apply(
         return call.fail(work, Failure::Call(refusal));
     }
     let caller = agent.caller();
+    // A unit from before its owner had an installation id is sent in the installation's name.
+    let unit = &DeploymentUnit { owner: caller.owner.to_string(), ..unit.clone() };
     match agent.call(agent.crm.apply(&caller, unit)).await {
         Ok(_) => {
             let about = Subject::deployment(&unit.deployment_key, Some(&unit.package_name));
@@ -376,7 +392,14 @@ impl<'a> Call<'a> {
             CallError::Refused { status, code, message } => {
                 refused(*status, code.clone(), message, None)
             }
-            CallError::Stale { code, message, current_generation } => {
+            // Nothing is wrong with the unit: the cluster's status says what is.
+            CallError::Stale { code, current_term, .. } if code == codes::STALE_TERM => {
+                if let Some(seen) = current_term {
+                    self.agent.note_term(*seen);
+                }
+                Verdict::NotSent
+            }
+            CallError::Stale { code, message, current_generation, .. } => {
                 refused(409, Some(code.clone()), message, *current_generation)
             }
             error if error.may_have_been_done() => Verdict::Unanswered,

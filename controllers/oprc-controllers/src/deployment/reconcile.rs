@@ -81,6 +81,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         | Key::Push(_)
         | Key::RoleBinding(_)
         | Key::Events(_)
+        | Key::Installation
         | Key::Leader(_) => false,
     })?;
     let spec = state.deployments.get(key);
@@ -91,7 +92,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         units: &units,
         records: &records,
         status: status.map(|entry| &*entry.value),
-        owner: &context.owner,
+        owner: context.identity.owner(),
         now: (context.now)(),
     };
     let view = View { state: &state, default_cluster: context.default_cluster.as_ref() };

@@ -48,6 +48,9 @@ pub(crate) fn keys(
         | Changed::Push(_)
         | Changed::RoleBinding(_)
         | Changed::Events(_)
+        | Changed::Installation
+        | Changed::Relisted
+        | Changed::WentBack(..)
         | Changed::Leader(_) => Vec::new(),
     }
 }

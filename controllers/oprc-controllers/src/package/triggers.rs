@@ -38,6 +38,9 @@ pub(crate) fn keys(changed: &Changed, state: &State, history_limit: usize) -> Ve
         | Changed::Push(_)
         | Changed::RoleBinding(_)
         | Changed::Events(_)
+        | Changed::Installation
+        | Changed::Relisted
+        | Changed::WentBack(..)
         | Changed::Leader(_) => Vec::new(),
     }
 }

@@ -24,6 +24,9 @@ pub(crate) fn keys(changed: &Changed, state: &State) -> Option<PushId> {
         | Changed::Bundle(_)
         | Changed::RoleBinding(_)
         | Changed::Events(_)
+        | Changed::Installation
+        | Changed::Relisted
+        | Changed::WentBack(..)
         | Changed::Leader(_) => None,
     }
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use oprc_crm_client::{CallError, Caller, Crm, Deleted, Page, Unreadable, Watch};
 use oprc_models::{
-    cluster::{ClusterHealth, HealthStatus, features},
+    cluster::{ClusterHealth, HealthStatus, KnownCaller, features},
     crm::{DeploymentResponse, RecordEvent, RecordEventType, codes},
     meta::Timestamp,
     names::{ClusterName, UnitId},
@@ -70,7 +70,27 @@ pub(crate) struct Inner {
     pub(crate) n_probes: usize,
     /// Records that a listing cannot read.
     pub(crate) unreadable: Vec<Unreadable>,
+    pub(crate) n_listings: usize,
+    /// The highest term seen.
+    pub(crate) term: u64,
     revision: u64,
+}
+
+impl Inner {
+    /// Refuses a term that is older than one that was seen.
+    fn fence(&mut self, caller: &Caller) -> Result<(), CallError> {
+        let term = caller.term.unwrap_or(u64::MAX);
+        if term < self.term {
+            return Err(CallError::Stale {
+                code: codes::STALE_TERM.to_owned(),
+                message: format!("has seen term {}", self.term),
+                current_generation: None,
+                current_term: Some(self.term),
+            });
+        }
+        self.term = term;
+        Ok(())
+    }
 }
 
 /// The simulated CRM of one cluster.
@@ -225,17 +245,19 @@ impl Crm for SimulatedCrm {
             capacity: None,
             labels: BTreeMap::new(),
             features: self.features.clone(),
+            caller: Some(KnownCaller { term: Some(self.inner.lock().term), idle_secs: None }),
         })
     }
 
     async fn apply(
         &self,
-        _: &Caller,
+        caller: &Caller,
         unit: &DeploymentUnit,
     ) -> Result<DeploymentResponse, CallError> {
         let is_answer_lost = self.fault().await?;
         self.check_alive()?;
         let mut inner = self.inner.lock();
+        inner.fence(caller)?;
         let is_poisonous = inner.poison.as_deref() == Some(unit.deployment_key.as_str());
         assert!(!is_poisonous, "cannot write {}", unit.deployment_key);
         let taken = inner.generations.get(&unit.id).copied().unwrap_or(0);
@@ -244,6 +266,7 @@ impl Crm for SimulatedCrm {
                 code: codes::STALE_GENERATION.to_owned(),
                 message: format!("has generation {taken}"),
                 current_generation: Some(taken),
+                current_term: None,
             });
         }
         inner.generations.insert(unit.id.clone(), unit.generation);
@@ -266,16 +289,23 @@ impl Crm for SimulatedCrm {
         Ok(DeploymentResponse { id, status: RunCondition::Running, message: None })
     }
 
-    async fn delete(&self, _: &Caller, id: &UnitId, generation: u64) -> Result<Deleted, CallError> {
+    async fn delete(
+        &self,
+        caller: &Caller,
+        id: &UnitId,
+        generation: u64,
+    ) -> Result<Deleted, CallError> {
         let is_answer_lost = self.fault().await?;
         self.check_alive()?;
         let mut inner = self.inner.lock();
+        inner.fence(caller)?;
         let taken = inner.generations.get(id).copied().unwrap_or(0);
         if generation < taken {
             return Err(CallError::Stale {
                 code: codes::STALE_GENERATION.to_owned(),
                 message: format!("has generation {taken}"),
                 current_generation: Some(taken),
+                current_term: None,
             });
         }
         inner.generations.insert(id.clone(), generation);
@@ -296,7 +326,8 @@ impl Crm for SimulatedCrm {
         if let Some(endless) = self.inner.lock().endless {
             return Ok(self.endless_page(endless, after));
         }
-        let inner = self.inner.lock();
+        let mut inner = self.inner.lock();
+        inner.n_listings += 1;
         let start = inner.records.iter().filter(|(id, _)| after.is_none_or(|a| id.as_str() > a));
         let limit = usize::try_from(limit).unwrap();
         let items: Vec<_> = start.map(|(_, record)| record.clone()).take(limit + 1).collect();

@@ -27,7 +27,9 @@ impl World {
         tokio::spawn(async move { filling.0.run(filling.1).await });
         cache.filled().await;
         let crms = std::collections::BTreeMap::new();
-        Self { store, cache, crms, stop, term: 0, recorder: crate::Recorder::off() }
+        let recorder = crate::Recorder::off();
+        let (term, term_offset, is_recovered) = (0, 0, false);
+        Self { store, cache, crms, stop, term, term_offset, is_recovered, recorder }
     }
 
     async fn put_seen<T: serde::Serialize>(&self, key: &Key, value: &T) {

@@ -53,7 +53,7 @@ async fn orphan_is_deleted_and_stranger_is_left_alone() {
     world.running("shop.cart", 1).await;
     let unit = world.units("shop.cart")["east"].unit.clone();
     let cluster: ClusterName = "east".parse().unwrap();
-    for (id, owner) in [("orphan-1", "oprc-pm"), ("stranger-1", "another")] {
+    for (id, owner) in [("orphan-1", "oprc-pm/i1"), ("stranger-1", "another")] {
         let mut record = record_of(&unit, &cluster);
         record.id = id.parse().unwrap();
         record.deployment_key = id.parse().unwrap();

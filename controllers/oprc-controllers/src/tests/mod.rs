@@ -8,12 +8,14 @@ mod events;
 mod faults;
 mod forced;
 mod history;
+mod identity;
 mod late;
 mod pause;
 mod poison;
 mod pushes;
 mod ring;
 mod storm;
+mod swapped;
 mod terms;
 mod vanished;
 
@@ -28,6 +30,7 @@ use oprc_crm_client::Crm;
 use oprc_models::{
     cluster::ClusterSpec,
     deployment::OClassDeployment,
+    installation::{Identity, Installation},
     meta::{Meta, Stored, Timestamp},
     names::{ClusterName, DeploymentKey},
     package::OPackage,
@@ -50,6 +53,10 @@ pub(crate) struct World {
     pub(crate) crms: BTreeMap<ClusterName, Arc<SimulatedCrm>>,
     stop: CancellationToken,
     term: u64,
+    /// Added to the terms that begin from now on.
+    pub(crate) term_offset: u64,
+    /// The store was recovered before the terms that begin from now on.
+    pub(crate) is_recovered: bool,
     pub(crate) recorder: Recorder,
 }
 
@@ -66,7 +73,10 @@ impl World {
         let filling = (Arc::clone(&cache), stop.clone());
         tokio::spawn(async move { filling.0.run(filling.1).await });
         let crms = crms.iter().map(|crm| (crm.cluster.clone(), Arc::clone(crm))).collect();
-        let mut world = Self { store, cache, crms, stop, term: 0, recorder: Recorder::off() };
+        let recorder = Recorder::off();
+        let (term, term_offset, is_recovered) = (0, 0, false);
+        let mut world =
+            Self { store, cache, crms, stop, term, term_offset, is_recovered, recorder };
         for name in world.crms.keys() {
             let spec = ClusterSpec { name: name.clone(), endpoints: vec!["http://crm".into()] };
             world.put(&Key::Cluster(name.clone()), &stored(1, spec)).await;
@@ -101,7 +111,8 @@ impl World {
             store: Arc::clone(&self.store),
             cache: Arc::clone(&self.cache),
             now: Arc::new(|| Timestamp::UNIX_EPOCH),
-            owner: "oprc-pm".into(),
+            identity: identity_from(self.term_offset),
+            recovered_at: self.is_recovered.then_some(Timestamp::UNIX_EPOCH),
             default_cluster: None,
             recorder: self.recorder.clone(),
             term: Term::new(key, revision, valid_until),
@@ -246,6 +257,17 @@ impl Drop for World {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// The identity of the controllers of tests.
+pub(crate) fn identity() -> Identity {
+    identity_from(0)
+}
+
+/// As [`identity`], with terms that begin above `term_offset`.
+fn identity_from(term_offset: u64) -> Identity {
+    let installation = Installation::new("i1".to_owned(), Timestamp::UNIX_EPOCH);
+    Identity::new("oprc-pm", &Installation { term_offset, ..installation })
 }
 
 fn stored<T>(generation: u64, spec: T) -> Stored<T> {

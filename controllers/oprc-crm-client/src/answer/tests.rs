@@ -85,6 +85,11 @@ fn stale_generation_says_which_is_newer() {
         panic!("not stale");
     };
     assert_eq!((code.as_str(), current_generation), ("stale_generation", Some(7)));
+    let body = r#"{"code": "stale_term", "detail": "no", "current_term": 102}"#;
+    let CallError::Stale { current_term, .. } = answer(409, &[], body).refusal() else {
+        panic!("stale")
+    };
+    assert_eq!(current_term, Some(102));
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn hasty_crm(endpoints: &[&str], ms: u64) -> HttpCrm {
 }
 
 fn caller() -> Caller {
-    Caller { term: 7, owner: "pm".into(), correlation_id: Some("abc".into()) }
+    Caller { term: Some(7), owner: "pm".into(), correlation_id: Some("abc".into()) }
 }
 
 fn id() -> UnitId {

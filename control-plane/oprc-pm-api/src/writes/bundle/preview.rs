@@ -150,7 +150,7 @@ impl After {
 /// The settings of this Package Manager that planning depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Site<'a> {
-    /// The identity towards CRMs.
+    /// The configured name of the installation.
     pub owner: &'a str,
     /// The cluster that automatic placement prefers.
     pub default_cluster: Option<&'a ClusterName>,
@@ -202,13 +202,17 @@ fn one(
             entry.value.managed.then(|| ((cluster.clone(), id.clone()), &*entry.value))
         })
         .collect();
+    let owner = state
+        .installation
+        .as_ref()
+        .map_or_else(|| site.owner.to_owned(), |entry| entry.value.owner(site.owner));
     let stored = || state.deployments.get(key).map(|entry| &*entry.value);
     let input = Input {
         spec: after.deployments.get(key).or_else(stored),
         units: &units,
         records: &records,
         status: state.deployment_statuses.get(key).map(|entry| &*entry.value),
-        owner: site.owner,
+        owner: &owner,
         now,
     };
     let view = View { state, after, candidates, default_cluster: site.default_cluster };

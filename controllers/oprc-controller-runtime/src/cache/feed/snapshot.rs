@@ -44,6 +44,7 @@ impl Object {
             | Key::Push(_)
             | Key::RoleBinding(_)
             | Key::Events(_)
+            | Key::Installation
             | Key::Leader(_) => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use oprc_cp_storage::Revision;
 use oprc_models::{
     event::About,
     names::{BindingName, BundleName, ClusterName, DeploymentKey, PackageName, PushId, UnitId},
@@ -44,6 +45,13 @@ pub enum Changed {
     RoleBinding(BindingName),
     /// The events of an object.
     Events(About),
+    /// The installation.
+    Installation,
     /// An election.
     Leader(String),
+    /// Everything was listed again: changes may have been missed, removals included.
+    Relisted,
+    /// The store itself: it went back from the first revision to the second, since an older snapshot
+    /// of it was restored.
+    WentBack(Revision, Revision),
 }

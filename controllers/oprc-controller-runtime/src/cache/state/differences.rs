@@ -54,6 +54,10 @@ impl State {
         differing(&before.bundles, &self.bundles, |name| add(Key::Bundle(name)));
         differing(&before.pushes, &self.pushes, |id| add(Key::Push(id)));
         self.intents.differing(&before.intents).for_each(&mut add);
+        let revision = |state: &Self| state.installation.as_ref().map(|entry| entry.revision);
+        if revision(before) != revision(self) {
+            add(Key::Installation);
+        }
         for election in before.leaders.keys().chain(self.leaders.keys()) {
             if before.leaders.get(election) != self.leaders.get(election) {
                 add(Key::Leader(election.clone()));
@@ -101,6 +105,7 @@ impl State {
             Key::Push(id) => Changed::Push(id),
             Key::RoleBinding(name) => Changed::RoleBinding(name),
             Key::Events(about) => Changed::Events(about),
+            Key::Installation => Changed::Installation,
             Key::Leader(election) => Changed::Leader(election),
         }
     }

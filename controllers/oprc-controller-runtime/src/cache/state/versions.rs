@@ -162,6 +162,7 @@ impl State {
             Key::Push(id) => self.pushes.get(id).map(revision),
             Key::RoleBinding(name) => self.role_bindings.get(name).map(revision),
             Key::Events(about) => self.events.get(about).map(revision),
+            Key::Installation => self.installation.as_ref().map(revision),
             Key::Leader(_) => None,
         }
     }
