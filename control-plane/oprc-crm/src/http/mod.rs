@@ -84,7 +84,7 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/deployment-records", get(records::list))
         .route("/api/v1/deployment-records/{id}", get(records::one))
         .route("/api/v1/terms", get(terms::list))
-        .route("/api/v1/terms/{owner}", delete(terms::forget))
+        .route("/api/v1/terms/{*owner}", delete(terms::forget))
         .route("/healthz", get(probes::ready))
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready))

@@ -8,7 +8,6 @@ use oprc_crm_client::{CallError, Deleted};
 use oprc_models::{
     cluster::features,
     crm::codes,
-    event::About,
     names::{DeploymentKey, PackageName, UnitId},
     record::Refusal,
     unit::{DeploymentUnit, StoredUnit},
