@@ -52,7 +52,7 @@ impl Canonical for OPackage {
         self.functions.sort_by(|one, other| one.key.cmp(&other.key));
         self.classes.sort_by(|one, other| one.key.cmp(&other.key));
         self.classes.iter_mut().for_each(sort_class);
-        self.dependencies.sort_by(|one, other| package_of(one).cmp(&package_of(other)));
+        self.dependencies.sort_by(|one, other| package_of(one).cmp(package_of(other)));
         self.deployments.sort_by(|one, other| one.key.cmp(&other.key));
         self.deployments.iter_mut().for_each(Canonical::sort_sets);
     }
