@@ -86,6 +86,28 @@ async fn a_taken_port_is_told() {
     }
 }
 
+/// What is found when files are opened and addresses are taken is told together too.
+#[tokio::test]
+async fn every_mistake_of_the_start_is_told_at_once() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("not-a.pem");
+    std::fs::write(&file, "not PEM").unwrap();
+    let file = file.to_str().unwrap();
+    let settings = [
+        ("OPRC_PM_SERVER_PORT", port.as_str()),
+        ("OPRC_PM_STORAGE_TYPE", "memory"),
+        ("OPRC_PM_SERVER_TLS_CERT_PATH", file),
+        ("OPRC_PM_SERVER_TLS_KEY_PATH", file),
+    ];
+    let output = refused("oprc-pm", &settings).await;
+    check(
+        &output,
+        &["2 mistakes", "cannot listen on 127.0.0.1", "the certificates cannot be used"],
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_process_on_the_same_file_is_refused() {
     let world = World::start(Backend::Embedded, &["edge-1"]).await;

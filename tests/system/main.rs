@@ -23,6 +23,7 @@ mod history;
 mod hostile;
 mod lifecycle;
 mod overload;
+mod production;
 mod pushes;
 mod replicas;
 mod restore;

@@ -7,7 +7,7 @@ use crate::support::{
     Backend, World, check_problem, document, eventually, on_each_backend, world::package,
 };
 
-on_each_backend!(pins_hold_and_versions_are_trimmed);
+on_each_backend!(pins_hold_and_versions_are_trimmed, replaced_versions_reach_who_resolves_to_them);
 
 const PATH: &str = "/api/v1/packages/shop";
 
@@ -39,6 +39,7 @@ async fn is_of(world: &World, key: &str, version: &str) -> Value {
 async fn pins_hold_and_versions_are_trimmed(backend: Backend) {
     let mut world = World::without_pm(backend, &["edge-1"]).await;
     world.set("OPRC_PM_VERSION_LIMIT", "2");
+    world.set("OPRC_PM_VERSION_POLICY", "immutable");
     world.add_pm().await;
     world.put_package("1.0.0").await;
     pin(&world, "=1.0.0").await;
@@ -107,4 +108,50 @@ async fn pins_hold_and_versions_are_trimmed(backend: Backend) {
     anew["version"] = json!("1.0.0");
     assert_eq!(world.api().put(PATH, &anew).await.status, 201);
     assert_eq!(versions(&world).await, ["1.0.0"]);
+}
+
+/// A push with other content under a published version reaches who resolves to it, and nobody else.
+async fn replaced_versions_reach_who_resolves_to_them(backend: Backend) {
+    let mut world = World::start(backend, &["edge-1"]).await;
+    world.put_package("1.0.0").await;
+    pin(&world, "=1.0.0").await;
+    world.put_package("1.1.0").await;
+    world.put_deployment("newest", &["edge-1"]).await;
+    let hash = |record: &Value| record["spec_hash"].as_str().unwrap().to_owned();
+    let pinned = hash(&is_of(&world, "pinned", "1.0.0").await);
+    let newest = hash(&is_of(&world, "newest", "1.1.0").await);
+
+    let other = |version: &str| {
+        let mut other = package("9.9.9");
+        other["version"] = json!(version);
+        other
+    };
+    let answer = world.api().put(PATH, &other("1.0.0")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let warnings = answer.body["warnings"].to_string();
+    assert!(warnings.contains("version 1.0.0 of package shop: deployment pinned"), "{warnings}");
+    // Whatever runs by then, it is of what is published now.
+    let holds_other = async |world: &World, key: &str, before: &str| {
+        eventually("the replaced version", || async {
+            match world.cluster("edge-1").record_of(key).await {
+                Some(held) if hash(&held) != before => Ok(()),
+                held => Err(held),
+            }
+        })
+        .await;
+    };
+    holds_other(&world, "pinned", &pinned).await;
+    let held = world.cluster("edge-1").record_of("newest").await.unwrap();
+    assert_eq!(hash(&held), newest, "it resolves to another version");
+    let pinned = hash(&is_of(&world, "pinned", "1.0.0").await);
+
+    let answer = world.api().put(PATH, &other("1.1.0")).await;
+    assert_eq!(answer.body["meta"]["generation"], 3, "{answer:?}");
+    holds_other(&world, "newest", &newest).await;
+    assert_eq!(hash(&is_of(&world, "pinned", "1.0.0").await), pinned);
+    // What is stored says the same.
+    world.restart(0);
+    world.is_ready(0).await;
+    assert_eq!(versions(&world).await, ["1.1.0", "1.0.0"]);
+    assert_eq!(hash(&is_of(&world, "pinned", "1.0.0").await), pinned);
 }

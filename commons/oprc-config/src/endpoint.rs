@@ -38,6 +38,17 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// The same server and path over an encrypted connection.
+    #[must_use]
+    pub(crate) fn into_https(self) -> Self {
+        match self.0.strip_prefix("http://") {
+            Some(rest) => Self(format!("https://{rest}").into()),
+            None => self,
+        }
+    }
+}
+
 impl FromStr for Endpoint {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {

@@ -105,6 +105,12 @@ impl Setting for oprc_models::names::ClusterName {
     }
 }
 
+impl Setting for oprc_models::version::VersionPolicy {
+    fn want() -> String {
+        "replace or immutable".to_owned()
+    }
+}
+
 /// Items separated by commas; at least one, none of them empty. White space around one is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct List<T>(pub Vec<T>);

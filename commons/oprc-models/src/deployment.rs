@@ -11,6 +11,7 @@ use crate::{
     names::{ClusterName, DeploymentKey, Key, MAX_NAME_BYTES, PackageName},
     package::ProvisionConfig,
     secret::SecretRef,
+    unit::{DEFAULT_PARTITIONS, DEFAULT_REPLICAS},
     validate::{MAX_ENTRIES, MAX_PARTITIONS, MAX_REPLICAS},
     version::Requirement,
 };
@@ -137,11 +138,11 @@ pub struct OdgmConfig {
     pub collections: Vec<String>,
     /// Partitions of each collection.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = MAX_PARTITIONS))]
+    #[schemars(range(min = 1, max = MAX_PARTITIONS), extend("default" = DEFAULT_PARTITIONS))]
     pub partition_count: Option<u32>,
     /// Replicas of each partition.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = MAX_REPLICAS))]
+    #[schemars(range(min = 1, max = MAX_REPLICAS), extend("default" = DEFAULT_REPLICAS))]
     pub replica_count: Option<u32>,
     /// How a shard is kept, a word for the runtime.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod bundle;
+pub mod canonical;
 pub mod cluster;
 pub mod condition;
 pub mod crm;

@@ -67,6 +67,10 @@ pub struct PackageMetadata {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ENTRIES), inner(length(min = 1, max = MAX_NAME_BYTES)))]
     pub tags: Vec<String>,
+    /// `true` if what is published under a version must not be replaced: a push of the same version
+    /// with other content is refused.
+    #[serde(skip_serializing_if = "is_default")]
+    pub immutable: bool,
     /// The author's date, as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
@@ -90,7 +94,8 @@ pub struct OClass {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ENTRIES))]
     pub function_bindings: Vec<FunctionBinding>,
-    /// Settings for the runtime.
+    /// Settings for the runtime: sent to clusters as `odgm_config.options`, under the deployment's own
+    /// `odgm.options`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = MAX_ENTRIES))]
     pub options: BTreeMap<String, String>,

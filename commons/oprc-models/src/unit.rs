@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    canonical::Canonical,
     deployment::{NfrRequirements, TelemetryConfig},
     is_default,
     meta::Timestamp,
@@ -13,6 +14,15 @@ use crate::{
     package::{FunctionBinding, FunctionType, ProvisionConfig, StateSpec},
     secret::SecretRef,
 };
+
+/// Partitions of each collection where a deployment does not say.
+pub const DEFAULT_PARTITIONS: u32 = 1;
+
+/// Replicas of each partition where a deployment does not say.
+pub const DEFAULT_REPLICAS: u32 = 1;
+
+/// The fewest replicas of a function where it does not say.
+pub const DEFAULT_SCALE: u32 = 1;
 
 /// One deployment on one cluster, complete: who carries it out has no choice left to make.
 ///
@@ -68,16 +78,28 @@ pub struct DeploymentUnit {
 }
 
 impl DeploymentUnit {
-    /// Hash of everything that the CRM acts on: all fields but `generation`, `spec_hash` and
-    /// `created_at`, which say when and not what. 32 hexadecimal digits (128 bits of BLAKE3).
-    #[must_use]
-    pub fn compute_spec_hash(&self) -> String {
-        let what = Self {
+    /// The canonical form of what the CRM acts on: all fields but `generation`, `spec_hash` and
+    /// `created_at`, which say when and not what.
+    fn content(&self) -> Self {
+        Self {
             generation: 0,
             spec_hash: String::new(),
             created_at: Timestamp::UNIX_EPOCH,
-            ..self.clone()
-        };
+            ..self.canonical()
+        }
+    }
+
+    /// Whether both ask a CRM for the same. Their hashes may differ all the same, if one is from a
+    /// version that hashed lists in the order in which they were written.
+    #[must_use]
+    pub fn has_same_content(&self, other: &Self) -> bool {
+        self.content() == other.content()
+    }
+
+    /// Hash of everything that the CRM acts on: 32 hexadecimal digits (128 bits of BLAKE3).
+    #[must_use]
+    pub fn compute_spec_hash(&self) -> String {
+        let what = self.content();
         // Serializing plain data to memory cannot fail; were it to, an empty text would make every
         // unit look alike, so the id keeps them apart.
         let text = serde_json::to_vec(&what).unwrap_or_else(|_| self.id.as_str().into());

@@ -12,6 +12,7 @@ use semver::{BuildMetadata, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    canonical::Canonical,
     dependency::{lenient_version, parse_requirement},
     meta::{Stored, Timestamp},
     package::{OPackage, PackageMetadata},
@@ -149,6 +150,33 @@ pub fn named(versions: &[PackageVersion]) -> String {
     format!("there {verb} {}{more}", names.join(", "))
 }
 
+/// Treatment of a push that changes what is published under its version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VersionPolicy {
+    /// It replaces the version, unless the package's metadata says that it is immutable.
+    #[default]
+    Replace,
+    /// It is refused.
+    Immutable,
+}
+
+/// A text that names no [`VersionPolicy`].
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a policy: want replace or immutable")]
+pub struct InvalidPolicy;
+
+impl FromStr for VersionPolicy {
+    type Err = InvalidPolicy;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPolicy> {
+        match text {
+            "replace" => Ok(Self::Replace),
+            "immutable" => Ok(Self::Immutable),
+            _ => Err(InvalidPolicy),
+        }
+    }
+}
+
 /// A published version of a package, as the store keeps those that are not the package's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredVersion {
@@ -158,6 +186,9 @@ pub struct StoredVersion {
     pub created_at: Timestamp,
     /// Tells contents apart; for people and caches: what decides is the content.
     pub content_hash: String,
+    /// `true` if the package's metadata said so when it was published.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub immutable: bool,
     /// The content, with the package's name and the version as it was written.
     pub spec: OPackage,
 }
@@ -167,7 +198,8 @@ impl StoredVersion {
     #[must_use]
     pub fn new(uid: String, created_at: Timestamp, package: &OPackage) -> Self {
         let spec = content(package);
-        Self { uid, created_at, content_hash: content_hash(&spec), spec }
+        let immutable = package.metadata.immutable;
+        Self { uid, created_at, content_hash: content_hash(&spec), immutable, spec }
     }
 
     /// What the stored package publishes by its version.
@@ -198,12 +230,20 @@ pub fn content(package: &OPackage) -> OPackage {
 /// Whether two packages publish the same.
 #[must_use]
 pub fn is_same_content(one: &OPackage, other: &OPackage) -> bool {
-    one.classes == other.classes
+    let is_equal = one.classes == other.classes
         && one.functions == other.functions
-        && one.dependencies == other.dependencies
+        && one.dependencies == other.dependencies;
+    is_equal || {
+        let parts = |package: &OPackage| {
+            let OPackage { classes, functions, dependencies, .. } = content(package).canonical();
+            (classes, functions, dependencies)
+        };
+        parts(one) == parts(other)
+    }
 }
 
 fn content_hash(content: &OPackage) -> String {
+    let content = content.canonical();
     let parts = (&content.classes, &content.functions, &content.dependencies);
     // Structs and ordered maps of texts and numbers: nothing that has no JSON form.
     let text = serde_json::to_vec(&parts).unwrap_or_default();

@@ -113,6 +113,9 @@ pub(crate) struct Apply {
     /// Say what would be done, and do nothing
     #[arg(long, conflicts_with = "wait")]
     pub(crate) dry_run: bool,
+    /// Refuse to replace what was changed since it was read (`meta.resource_version` of the file)
+    #[arg(long)]
+    pub(crate) if_unchanged: bool,
     #[command(flatten)]
     pub(crate) bundle: BundleArgs,
 }
@@ -126,6 +129,9 @@ pub(crate) struct BundleArgs {
     /// Delete what the bundle has and the files have not
     #[arg(long, requires = "bundle")]
     pub(crate) prune: bool,
+    /// Allow `--prune` to delete every document that the bundle owns
+    #[arg(long, requires = "prune")]
+    pub(crate) allow_empty: bool,
     /// Take what belongs to another bundle
     #[arg(long, requires = "bundle")]
     pub(crate) force: bool,

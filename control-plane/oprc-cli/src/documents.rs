@@ -112,7 +112,7 @@ impl Loading {
         for (i, node) in nodes.into_iter().enumerate() {
             let origin = if n_nodes == 1 { file.to_owned() } else { format!("{file} #{}", i + 1) };
             match node.get("items") {
-                Some(Node::Sequence(items)) if document::kind(&node).is_none() => {
+                Some(Node::Sequence(items)) if document::is_list(&node) => {
                     for (i, item) in items.iter().enumerate() {
                         self.node(&format!("{origin} item {}", i + 1), item.clone());
                     }
@@ -123,15 +123,11 @@ impl Loading {
     }
 
     fn node(&mut self, origin: &str, node: Node) {
-        let taken = match document::kind(&node) {
-            Some(Shape::Deployment) => deployment(node.clone()).map(|one| vec![one]),
-            Some(Shape::Package | Shape::Deployments) => package(node),
-            Some(Shape::RoleBinding) => role_binding(node).map(|one| vec![one]),
-            None => {
-                let message = "neither a package (name, classes, functions) nor a deployment \
-                               (key, package_name, class_key), nor a role binding (name, role)";
-                Err(vec![Violation::new("", message)])
-            }
+        let taken = match document::recognize(&node) {
+            Ok(Shape::Deployment) => deployment(node.clone()).map(|one| vec![one]),
+            Ok(Shape::Package | Shape::Deployments) => package(node),
+            Ok(Shape::RoleBinding) => role_binding(node).map(|one| vec![one]),
+            Err(violation) => Err(vec![violation]),
         };
         match taken {
             Ok(taken) => self.take(origin, taken),

@@ -100,7 +100,7 @@ operations! {
     /// Creates or replaces all that `documents` declare (a stream of YAML, or JSON), or nothing; with
     /// `bundle`, as the documents of that bundle.
     POST "/api/v1/apply" [
-        "bundle", "prune", "force", "dry_run", "strict", "source_repository", "source_commit"
+        "bundle", "prune", "allow_empty", "force", "dry_run", "strict", "if_unchanged", "source_repository", "source_commit"
     ] = "apply" apply(; documents) -> serde_json::Value, about "apply";
     /// What was pushed as bundles.
     GET "/api/v1/bundles" ["name", "limit", "continue", "consistency"]
@@ -122,10 +122,10 @@ operations! {
         = "listPackageVersions" list_package_versions(name) -> Versions, about "package";
     /// Creates the package that `document` (in YAML or JSON) declares; one that is there and differs
     /// is left alone.
-    POST "/api/v1/packages" ["strict"]
+    POST "/api/v1/packages" ["strict", "if_unchanged"]
         = "createPackage" create_package(; document) -> Written<OPackage>, about "package";
     /// Creates or replaces the package `name`.
-    PUT "/api/v1/packages/{name}" ["strict"]
+    PUT "/api/v1/packages/{name}" ["strict", "if_unchanged"]
         = "replacePackage" replace_package(name; document) -> Written<OPackage>, about "package";
     /// Asks for the deletion of the package `name`; with `cascade`, of what depends on it too.
     DELETE "/api/v1/packages/{name}" ["cascade"]
@@ -142,11 +142,11 @@ operations! {
     GET "/api/v1/role-bindings/{name}" ["consistency"]
         = "getRoleBinding" get_role_binding(name) -> Binding, about "role-binding";
     /// Creates the role binding that `document` declares; one that is there and differs is left alone.
-    POST "/api/v1/role-bindings" ["strict"]
+    POST "/api/v1/role-bindings" ["strict", "if_unchanged"]
         = "createRoleBinding" create_role_binding(; document) -> Written<RoleBinding>,
         about "role-binding";
     /// Creates or replaces the role binding `name`.
-    PUT "/api/v1/role-bindings/{name}" ["strict"]
+    PUT "/api/v1/role-bindings/{name}" ["strict", "if_unchanged"]
         = "replaceRoleBinding" replace_role_binding(name; document) -> Written<RoleBinding>,
         about "role-binding";
     /// Removes the role binding `name`.
@@ -162,11 +162,11 @@ operations! {
     GET "/api/v1/deployments/{key}" ["consistency"]
         = "getDeployment" get_deployment(key) -> Deployment, about "deployment";
     /// Creates the deployment that `document` declares; one that is there and differs is left alone.
-    POST "/api/v1/deployments" ["strict"]
+    POST "/api/v1/deployments" ["strict", "if_unchanged"]
         = "createDeployment" create_deployment(; document) -> Written<OClassDeployment>,
         about "deployment";
     /// Creates or replaces the deployment `key`.
-    PUT "/api/v1/deployments/{key}" ["strict"]
+    PUT "/api/v1/deployments/{key}" ["strict", "if_unchanged"]
         = "replaceDeployment" replace_deployment(key; document) -> Written<OClassDeployment>,
         about "deployment";
     /// Asks for the deletion of the deployment `key`; with `cluster`, from that cluster alone.

@@ -66,7 +66,9 @@ impl From<ApiState> for App {
         let (reading, from) = (Arc::clone(&store), Arc::clone(&cache));
         let clock = Arc::clone(&now);
         let writes = Writes::new(store, from, freshness.clone(), clock, Arc::clone(&new_uid));
-        let writes = writes.keeping(state.limits.max_revisions);
+        let writes = writes
+            .keeping(state.limits.max_revisions)
+            .with_version_policy(state.limits.version_policy);
         Self {
             writes,
             store: reading,

@@ -140,9 +140,14 @@ impl From<writes::Error> for ApiError {
             E::HasDependants { dependants, .. } => {
                 Self::new(StatusCode::CONFLICT, "has_dependants", detail).with_errors(dependants)
             }
+            E::WouldEmpty { .. } => Self::new(StatusCode::CONFLICT, "bundle_emptied", detail),
             E::ForceRefused { .. } => Self::new(StatusCode::CONFLICT, "force_refused", detail),
             E::PreconditionFailed { .. } => {
                 Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
+            }
+            E::Outdated { violations } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
+                    .with_errors(violations)
             }
             E::Unreadable { .. } => Self::new(StatusCode::CONFLICT, "unreadable_object", detail),
             E::Invalid { violations } => Self::invalid_document(violations),

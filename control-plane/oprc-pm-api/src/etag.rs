@@ -39,6 +39,7 @@ pub(crate) fn conditions(headers: &HeaderMap) -> Result<Conditions, ApiError> {
     Ok(Conditions {
         if_match: tags(headers, &header::IF_MATCH)?,
         if_none_match: tags(headers, &header::IF_NONE_MATCH)?,
+        ..Conditions::default()
     })
 }
 

@@ -35,7 +35,7 @@ use std::{sync::Arc, time::Duration};
 
 use oprc_controller_runtime::cache::{Cache, Freshness};
 use oprc_cp_storage::SharedStore;
-use oprc_models::{meta::Timestamp, names::ClusterName};
+use oprc_models::{meta::Timestamp, names::ClusterName, version::VersionPolicy};
 use tokio_util::sync::CancellationToken;
 
 pub use door::{Door, Rate, Rates};
@@ -72,6 +72,8 @@ pub struct Limits {
     pub max_lists: usize,
     /// Revisions that are kept of a document besides what it is now; 0: none are archived.
     pub max_revisions: usize,
+    /// Treatment of pushes that change what is published under their version.
+    pub version_policy: VersionPolicy,
     /// Watches open at once. Each has a connection of its own, so it must be well below the
     /// connections that are served.
     pub max_watches: usize,
@@ -92,6 +94,7 @@ impl Default for Limits {
             max_reads: 4096,
             max_lists: 64,
             max_revisions: writes::DEFAULT_MAX_REVISIONS,
+            version_policy: VersionPolicy::default(),
             max_watches: 1024,
             bookmark_interval: Duration::from_secs(30),
         }

@@ -9,7 +9,7 @@ use oprc_config::{
     table,
 };
 use oprc_observability::{Format, Metrics, Report, init_logging};
-use oprc_pm::{Options, RecoverOptions, recover, start};
+use oprc_pm::{Options, RecoverOptions, StartError, recover, start};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::sleep,
@@ -75,11 +75,9 @@ struct Told<'a>(&'a (dyn std::error::Error + 'static));
 
 impl std::fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is::<oprc_config::Mistakes>() {
-            write!(f, "{}", self.0)
-        } else {
-            write!(f, "{}", Report(self.0))
-        }
+        let is_list = self.0.is::<oprc_config::Mistakes>()
+            || matches!(self.0.downcast_ref(), Some(StartError::Several(_)));
+        if is_list { write!(f, "{}", self.0) } else { write!(f, "{}", Report(self.0)) }
     }
 }
 

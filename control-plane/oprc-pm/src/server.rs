@@ -15,7 +15,7 @@ use oprc_cp_storage::keys::Key;
 use oprc_crm_client::breaker;
 use oprc_http::tls::{Tls, TlsError};
 use oprc_models::{installation::Identity, meta::Timestamp};
-use oprc_observability::LinesGuard;
+use oprc_observability::{LinesGuard, Report};
 use oprc_pm_api::{ApiState, Limits, auth::KeyRing, router};
 use tokio::{net::TcpListener, runtime::Handle, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -72,6 +72,38 @@ pub enum StartError {
     /// The audit log cannot be opened.
     #[error("the audit log cannot be opened")]
     Audit(#[source] io::Error),
+    /// More than one of these.
+    #[error("{}", several(.0))]
+    Several(Vec<Self>),
+}
+
+/// Each of `errors` on a line, with its causes.
+fn several(errors: &[StartError]) -> String {
+    let lines = errors.iter().map(|error| format!("\n  {}", Report(error)));
+    format!("{} mistakes{}", errors.len(), lines.collect::<String>())
+}
+
+/// All four, or every error of them, so that one start reports every mistake.
+fn all<A, B, C, D>(
+    a: Result<A, StartError>,
+    b: Result<B, StartError>,
+    c: Result<C, StartError>,
+    d: Result<D, StartError>,
+) -> Result<(A, B, C, D), StartError> {
+    match (a, b, c, d) {
+        (Ok(a), Ok(b), Ok(c), Ok(d)) => Ok((a, b, c, d)),
+        (a, b, c, d) => {
+            let errors = [a.err(), b.err(), c.err(), d.err()];
+            let mut errors: Vec<StartError> = errors.into_iter().flatten().collect();
+            match errors.pop() {
+                Some(only) if errors.is_empty() => Err(only),
+                last => {
+                    errors.extend(last);
+                    Err(StartError::Several(errors))
+                }
+            }
+        }
+    }
 }
 
 /// A server that runs until it is shut down or dropped.
@@ -100,11 +132,15 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     // First what fails fastest: a taken port must not wait for a store.
     let addr = SocketAddr::new(config.server.host, config.server.port);
     let listen = |source| StartError::Listen { addr, source };
-    let listener = TcpListener::bind(addr).await.map_err(listen)?;
+    let listener = TcpListener::bind(addr).await.map_err(listen);
+    let tls = config.tls.clone().map(|tls| Tls::load(door::files(tls))).transpose();
+    let audit = door::audit(&config.audit).map_err(StartError::Audit);
+    let access = keys::access(&config.auth).map_err(StartError::from);
+    let (listener, tls, audit, access) =
+        all(listener, tls.map_err(StartError::from), audit, access)?;
     let addr = listener.local_addr().map_err(listen)?;
-    let tls = config.tls.clone().map(|tls| Tls::load(door::files(tls))).transpose()?;
-    let (audit, audit_guard) = door::audit(&config.audit).map_err(StartError::Audit)?.unzip();
-    let (access, key_sources) = keys::access(&config.auth)?;
+    let (audit, audit_guard) = audit.unzip();
+    let (access, key_sources) = access;
     let lease_runtime = LeaseRuntime::start().map_err(StartError::LeaseThread)?;
     let stores = storage::open(&config.storage, lease_runtime.handle()).await?;
 
@@ -254,6 +290,7 @@ fn limits(config: &Config) -> Limits {
         max_writes: server.max_in_flight.count().min(defaults.max_writes),
         max_reads: server.max_in_flight.count(),
         max_revisions: config.controllers.history_limit.count(),
+        version_policy: config.controllers.version_policy,
         max_watches: server.max_watches.count(),
         bookmark_interval: server.watch_bookmark_secs.secs(),
         ..defaults

@@ -1,15 +1,18 @@
 //! From a deployment and its package to the unit of one cluster: complete, so that who carries it
 //! out has no choice left to make.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oprc_models::{
     dependency::foreign_functions,
-    deployment::{FunctionOverride, OClassDeployment},
+    deployment::{FunctionOverride, OClassDeployment, OdgmConfig},
     meta::{Stored, Timestamp},
     names::{ClusterName, Key, UnitId},
     package::{FunctionBinding, OFunction, OPackage, ProvisionConfig, StateSpec},
-    unit::{DeploymentUnit, Replicas, UnitFunction, UnitOdgmConfig},
+    unit::{
+        DEFAULT_PARTITIONS, DEFAULT_REPLICAS, DEFAULT_SCALE, DeploymentUnit, Replicas,
+        UnitFunction, UnitOdgmConfig,
+    },
 };
 
 use crate::resolve::{Found, Node, NotFound, Packages, find, needs};
@@ -21,6 +24,7 @@ pub struct Template<'a> {
     package_version: Option<String>,
     bindings: Vec<FunctionBinding>,
     state_spec: Option<StateSpec>,
+    options: BTreeMap<String, String>,
     functions: Vec<UnitFunction>,
 }
 
@@ -117,6 +121,7 @@ impl<'a> Template<'a> {
             package_version: own.version.clone(),
             bindings: class.function_bindings.clone(),
             state_spec: class.state_spec.clone(),
+            options: class.options.clone(),
             functions,
         })
     }
@@ -150,16 +155,7 @@ impl<'a> Template<'a> {
             functions: self.functions.clone(),
             function_bindings: self.bindings.clone(),
             state_spec: self.state_spec.clone(),
-            odgm_config: spec.odgm.as_ref().map(|odgm| UnitOdgmConfig {
-                collections: odgm.collections.clone(),
-                partition_count: odgm.partition_count.unwrap_or(1),
-                replica_count: odgm.replica_count.unwrap_or(1),
-                shard_type: odgm.shard_type.clone(),
-                node_ids: odgm.env_node_ids.get(cluster).cloned().unwrap_or_default(),
-                shard_assignments: Vec::new(),
-                log: odgm.log.clone(),
-                options: odgm.options.clone(),
-            }),
+            odgm_config: self.odgm_config(cluster),
             selected_template: spec.env_templates.get(cluster).cloned(),
             telemetry: spec.telemetry.clone(),
             nfr_requirements: spec.nfr_requirements.clone(),
@@ -168,6 +164,31 @@ impl<'a> Template<'a> {
         };
         unit.spec_hash = unit.compute_spec_hash();
         unit
+    }
+}
+
+impl Template<'_> {
+    /// How objects are kept on `cluster`: as the deployment says, with its options over those of the
+    /// class. `None` if neither says anything.
+    fn odgm_config(&self, cluster: &ClusterName) -> Option<UnitOdgmConfig> {
+        let unset = OdgmConfig::default();
+        let odgm = match &self.deployment.spec.odgm {
+            Some(odgm) => odgm,
+            None if self.options.is_empty() => return None,
+            None => &unset,
+        };
+        let mut options = self.options.clone();
+        options.extend(odgm.options.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Some(UnitOdgmConfig {
+            collections: odgm.collections.clone(),
+            partition_count: odgm.partition_count.unwrap_or(DEFAULT_PARTITIONS),
+            replica_count: odgm.replica_count.unwrap_or(DEFAULT_REPLICAS),
+            shard_type: odgm.shard_type.clone(),
+            node_ids: odgm.env_node_ids.get(cluster).cloned().unwrap_or_default(),
+            shard_assignments: Vec::new(),
+            log: odgm.log.clone(),
+            options,
+        })
     }
 }
 
@@ -220,7 +241,7 @@ fn unit_function(
         config.extend(change.config.iter().map(|(name, value)| (name.clone(), value.clone())));
         secrets.extend(change.secrets.iter().map(|(name, at)| (name.clone(), at.clone())));
     }
-    let min = provision_config.min_scale.unwrap_or(1);
+    let min = provision_config.min_scale.unwrap_or(DEFAULT_SCALE);
     let max = provision_config.max_scale;
     let target = min.max(1).min(max.unwrap_or(u32::MAX));
     UnitFunction {

@@ -14,7 +14,7 @@ use oprc_models::{
     names::{ClusterName, UnitId},
     record::{RunCondition, StoredRecord},
     status::{ClusterPart, DeploymentStatus},
-    unit::{Desired, StoredUnit},
+    unit::{DeploymentUnit, Desired, StoredUnit},
 };
 
 use crate::{
@@ -148,7 +148,10 @@ fn changes(
     }
     if let Some(Target { spec, placement, template: Ok(template) }) = target {
         for cluster in &placement.clusters {
-            let unit = template.unit(cluster, input.owner, generation, input.now);
+            let mut unit = template.unit(cluster, input.owner, generation, input.now);
+            if let Some(before) = input.units.get(cluster) {
+                keep_hash(&mut unit, &before.unit);
+            }
             let unit = StoredUnit {
                 desired: Desired::Present,
                 deployment_uid: spec.meta.uid.clone(),
@@ -201,6 +204,15 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Gives `unit` the hash that it had `before`, if both ask for the same. A version that hashed lists
+/// in the order in which they were written made another one; CRMs take a changed hash for a changed
+/// unit and would replace what runs.
+fn keep_hash(unit: &mut DeploymentUnit, before: &DeploymentUnit) {
+    if unit.spec_hash != before.spec_hash && unit.has_same_content(before) {
+        unit.spec_hash.clone_from(&before.spec_hash);
+    }
+}
+
 /// Whether `unit` has to be written: it is new, it differs, or its cluster is ahead of it.
 fn needs_write(input: &Input<'_>, cluster: &ClusterName, unit: &StoredUnit) -> bool {
     let Some(before) = input.units.get(cluster) else { return true };
@@ -209,10 +221,9 @@ fn needs_write(input: &Input<'_>, cluster: &ClusterName, unit: &StoredUnit) -> b
         // never run together on a cluster, and what was sent there is not forgotten.
         return false;
     }
-    if before.desired == Desired::Absent || before.unit.spec_hash != unit.unit.spec_hash {
-        return true;
-    }
-    is_behind(input, cluster, before)
+    before.desired == Desired::Absent
+        || before.unit.spec_hash != unit.unit.spec_hash
+        || is_behind(input, cluster, before)
 }
 
 /// Returns `true` if the unit is from before its owner had an installation id: it is sent once more,

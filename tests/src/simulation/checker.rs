@@ -215,11 +215,13 @@ impl World {
                 // An event goes with its lease, however quiet it is.
                 Key::Events(_) if after.is_none() => continue,
                 Key::Events(_) => self.check_events(&change.key, decode(after)),
+                Key::PackageVersion(name, version) => {
+                    self.check_version(name, version, decode(after));
+                }
                 Key::Package(_)
                 | Key::Deployment(_)
                 | Key::Cluster(_)
                 | Key::Record(..)
-                | Key::PackageVersion(..)
                 | Key::Bundle(_)
                 | Key::Push(_)
                 | Key::Installation

@@ -17,7 +17,7 @@ use oprc_models::{
     record::{DeploymentRecord, RunCondition, StoredRecord},
     status::{DeploymentStatus, PackageStatus},
     unit::{Desired, StoredUnit},
-    version::PackageVersion,
+    version::{PackageVersion, StoredVersion},
 };
 use oprc_planning::{build::Template, resolve::Packages};
 
@@ -38,20 +38,43 @@ struct Stock {
     statuses: BTreeMap<String, DeploymentStatus>,
     package_statuses: BTreeMap<String, PackageStatus>,
     clusters: BTreeMap<String, ClusterStatus>,
+    /// What is published beside what packages are, by `{name}/{version}`.
+    versions: BTreeMap<String, StoredVersion>,
 }
 
-/// What packages are now: nobody in a story requires a version.
+impl Stock {
+    /// What the incarnation of the package that is there published beside what it is.
+    fn archived<'s>(
+        &'s self,
+        name: &PackageName,
+    ) -> impl Iterator<Item = (PackageVersion, &'s StoredVersion)> {
+        let uid = self.packages.get(name.as_str()).map(|stored| stored.meta.uid.as_str());
+        let prefix = format!("{name}/");
+        self.versions.iter().filter_map(move |(key, stored)| {
+            let version = key.strip_prefix(&prefix)?.parse().ok()?;
+            (Some(stored.uid.as_str()) == uid).then_some((version, stored))
+        })
+    }
+}
+
 impl<'a> Packages<'a> for &'a Stock {
     fn package(&self, name: &PackageName) -> Option<&'a OPackage> {
         self.packages.get(name.as_str()).map(|stored| &stored.spec)
     }
 
     fn versions(&self, name: &PackageName) -> Vec<PackageVersion> {
-        self.package(name).and_then(PackageVersion::of).into_iter().collect()
+        let archived = self.archived(name).map(|(version, _)| version);
+        let own = self.package(name).and_then(PackageVersion::of);
+        archived.chain(own).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    fn version(&self, _: &PackageName, _: &PackageVersion) -> Option<Cow<'a, OPackage>> {
-        None
+    fn version(&self, name: &PackageName, version: &PackageVersion) -> Option<Cow<'a, OPackage>> {
+        let own =
+            self.package(name).filter(|own| PackageVersion::of(own).as_ref() == Some(version));
+        own.map(Cow::Borrowed).or_else(|| {
+            let found = self.archived(name).find(|(archived, _)| archived == version);
+            found.map(|(_, stored)| Cow::Borrowed(&stored.spec))
+        })
     }
 }
 
@@ -78,6 +101,7 @@ impl World {
             statuses: self.stored("status/deployments/"),
             package_statuses: self.stored("status/packages/"),
             clusters: self.stored("status/clusters/"),
+            versions: self.stored("package-versions/"),
         };
         let mut found = Vec::new();
         self.compare_clusters(&stock, &mut found);

@@ -35,6 +35,7 @@ mod shrink;
 mod store;
 mod trace;
 mod users;
+mod versions;
 mod world;
 
 pub use self::{

@@ -11,7 +11,7 @@ use oprc_models::{cluster::features, names::ClusterName};
 use super::{
     dice::Dice,
     nemesis::{BLINDING, Control, Fault, KINDS},
-    users,
+    users, versions,
 };
 
 /// What an outage of hours lasts, in milliseconds.
@@ -22,6 +22,9 @@ const KINDS_WITHOUT_OPERATIONS: usize = 50;
 
 /// So many there were when no story was of one fault yet.
 const KINDS_WITHOUT_VISITS: usize = 51;
+
+/// As many forms of stories there were when each version had one content.
+const FORMS_WITHOUT_REPLACED: usize = 52;
 
 /// The kinds of fault that matter only where something is done right then: writes and calls that
 /// are carried out late, and deletions that are not seen.
@@ -59,7 +62,7 @@ impl Plan {
     /// The plan that `seed` decides.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
-        Self::draw_of(seed, KINDS)
+        Self::draw_of(seed, KINDS.max(FORMS_WITHOUT_REPLACED + 1))
     }
 
     /// The plan that `seed` decided when there were only the first `n_kinds` kinds of fault: kinds
@@ -118,10 +121,11 @@ impl Plan {
             has_events = dice.chance(0.3);
         }
         acts.sort_by_key(|(at, _)| *at);
-        users::number_versions(acts.iter_mut().filter_map(|(_, what)| match what {
+        let wishes = acts.iter_mut().filter_map(|(_, what)| match what {
             Control::Ask(wish) => Some(wish),
             _ => None,
-        }));
+        });
+        versions::number(wishes, n_kinds > FORMS_WITHOUT_REPLACED);
         let acts = acts.into_iter().enumerate();
         let acts = acts.map(|(number, (at, what))| Act { number, at, what }).collect();
         let end = if is_long { HOURS } else { length };

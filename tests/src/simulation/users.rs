@@ -210,7 +210,7 @@ fn draw_bundle(dice: &mut Dice, clusters: &[ClusterName]) -> Bundled {
     let mut documents = Vec::new();
     let mut add = |spec| {
         let at = format!("/documents/{}", documents.len());
-        documents.push(Document { at, spec });
+        documents.push(Document { at, spec, conditions: Conditions::default() });
     };
     for number in 0..N_PACKAGES {
         if dice.chance(0.5) {
@@ -230,45 +230,12 @@ fn draw_bundle(dice: &mut Dice, clusters: &[ClusterName]) -> Bundled {
     Bundled { bundle, documents, is_pruned, is_forced: dice.chance(0.4) }
 }
 
-/// The packages that are asked for.
-fn packages_of(wish: &mut Wish) -> Vec<&mut OPackage> {
-    match wish {
-        Wish::PutPackage(package) => vec![&mut **package],
-        Wish::PushBundle(push) => {
-            let packages = push.documents.iter_mut().filter_map(|document| {
-                let DocumentSpec::Package(package) = &mut document.spec else { return None };
-                Some(package)
-            });
-            packages.collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Gives each package that is asked for, in this order, a version of its own, above all before it:
-/// what was published under a version stays what it was. One that says what the package said last
-/// keeps its version, and `p1` has none at all.
-pub(crate) fn number_versions<'a>(wishes: impl Iterator<Item = &'a mut Wish>) {
-    let mut said = BTreeMap::new();
-    let mut n_versions = 0;
-    let packages = wishes.flat_map(packages_of);
-    for package in packages.filter(|package| package.name.as_str() != "p1") {
-        let OPackage { classes, functions, dependencies, .. } = &*package;
-        let content = json!([classes, functions, dependencies]);
-        let last = said.entry(package.name.clone()).or_insert((Value::Null, 0));
-        if last.0 != content {
-            n_versions += 1;
-            *last = (content, n_versions);
-        }
-        package.version = Some(format!("1.{}.0", last.1));
-    }
-}
-
 /// Has a user ask `replica` for `wish`.
 pub(crate) fn ask(world: &SharedWorld, replica: &Replica, wish: Wish) {
     {
         let mut world = world.lock();
         note!(world, "user asks r{}: {wish}", replica.link.replica);
+        world.asked.note(&wish);
     }
     let asked = Asked {
         writes: replica.writes.clone(),
@@ -429,6 +396,7 @@ impl Asked {
                     documents,
                     bundle: bundle.as_ref(),
                     prune: *is_pruned,
+                    allow_empty: true,
                     force: *is_forced,
                     by,
                     permit: &|_| Ok(()),

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     checker::Checker, crm::CrmServer, cuts::Effects, dice::Dice, nemesis::Control,
-    store::StoreServer, trace::Trace,
+    store::StoreServer, trace::Trace, versions::Asked,
 };
 
 /// The world, shared between the driver and the replicas' ends of the network.
@@ -90,6 +90,8 @@ pub(crate) struct World {
     pub(crate) store: StoreServer,
     pub(crate) crms: BTreeMap<ClusterName, CrmServer>,
     pub(crate) checker: Checker,
+    /// Contents of versions that users asked for.
+    pub(crate) asked: Asked,
     /// How often each fault really struck.
     pub(crate) strikes: BTreeMap<&'static str, u64>,
     /// The life that each replica is in; none: it is down.
@@ -137,6 +139,7 @@ impl World {
             store: StoreServer::new(),
             crms: BTreeMap::new(),
             checker: Checker::default(),
+            asked: Asked::default(),
             strikes: BTreeMap::new(),
             lives: Vec::new(),
             n_messages: 0,

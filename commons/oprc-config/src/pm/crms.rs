@@ -8,6 +8,7 @@ use oprc_models::names::ClusterName;
 use crate::{
     Credential, Endpoint, Secret,
     parse::{Parser, Settings as _, settings},
+    suggest,
     tls::{Paths, Tls},
     value::{List, Within},
 };
@@ -58,24 +59,34 @@ pub struct Crm {
     pub timeout: Duration,
 }
 
+/// The configured CRMs.
+pub(super) struct Crms {
+    /// Those whose variables are right, ordered by cluster.
+    pub(super) usable: Vec<Crm>,
+    /// Every configured cluster, in order; also those with a mistake in another variable.
+    names: Vec<ClusterName>,
+}
+
 /// Takes every member of the family; ordered by cluster.
-pub(super) fn parse(parser: &mut Parser) -> Vec<Crm> {
+pub(super) fn parse(parser: &mut Parser) -> Crms {
     let mut ids: Vec<_> = parser.left().filter_map(id_of).map(str::to_owned).collect();
     ids.dedup();
     let mut crms = BTreeMap::new();
     let mut id_of_cluster: BTreeMap<ClusterName, String> = BTreeMap::new();
     for id in ids {
-        let Some(crm) = parse_one(parser, &id) else { continue };
-        if let Some(other) = id_of_cluster.insert(crm.name.clone(), id.clone()) {
-            let (name, problem) = (&crm.name, "the same cluster as");
+        let (name, crm) = parse_one(parser, &id);
+        let Some(name) = name else { continue };
+        if let Some(other) = id_of_cluster.insert(name.clone(), id.clone()) {
             parser.mistake(
                 &format!("OPRC_PM_CRM_{id}_NAME"),
-                format!("{name} is {problem} OPRC_PM_CRM_{other}_URL: give one of them a name"),
+                format!(
+                    "{name} is the same cluster as OPRC_PM_CRM_{other}_URL: give one of them a name"
+                ),
             );
         }
-        crms.insert(crm.name.clone(), crm);
+        crms.extend(crm.map(|crm| (name, crm)));
     }
-    crms.into_values().collect()
+    Crms { usable: crms.into_values().collect(), names: id_of_cluster.into_keys().collect() }
 }
 
 /// The id in the name of a variable of the family.
@@ -90,7 +101,8 @@ fn id_of(variable: &str) -> Option<&str> {
     (!id.is_empty()).then_some(id)
 }
 
-fn parse_one(parser: &mut Parser, id: &str) -> Option<Crm> {
+/// The cluster of the CRM `id`, and the CRM, each if its variables are right.
+fn parse_one(parser: &mut Parser, id: &str) -> (Option<ClusterName>, Option<Crm>) {
     let variables: CrmVariables = parser.section_of(Some(id));
     let variable = |suffix: &str| format!("OPRC_PM_CRM_{id}_{suffix}");
     let (url, name_variable) = (variable("URL"), variable("NAME"));
@@ -113,9 +125,12 @@ fn parse_one(parser: &mut Parser, id: &str) -> Option<Crm> {
         client_key: (&variable("CLIENT_KEY_PATH"), variables.client_key_path),
     }
     .check(parser);
-    let List(endpoints) = variables.url?;
-    etcd::check_encryption(parser, &url, &endpoints, &tls);
-    Some(Crm { name: name?, endpoints, token, tls, timeout: variables.timeout_secs.secs() })
+    let timeout = variables.timeout_secs.secs();
+    let crm = variables.url.and_then(|List(endpoints)| {
+        etcd::check_encryption(parser, &url, &endpoints, &tls);
+        Some(Crm { name: name.clone()?, endpoints, token, tls, timeout })
+    });
+    (name, crm)
 }
 
 /// `PROD_EAST` → `prod-east`. An id in lower case is refused: two ids must not make one name.
@@ -124,23 +139,25 @@ fn cluster_of(id: &str) -> Option<ClusterName> {
     if is_id { id.to_ascii_lowercase().replace('_', "-").parse().ok() } else { None }
 }
 
-/// The default cluster, when it is one of `crms`.
+/// The default cluster, when it is one of the configured.
 pub(super) fn default_cluster(
     parser: &mut Parser,
     calls: &CrmCalls,
-    crms: &[Crm],
+    crms: &Crms,
 ) -> Option<ClusterName> {
     let default = calls.default_cluster.clone()?;
-    if !crms.iter().any(|crm| crm.name == default) {
-        let names: Vec<_> = crms.iter().map(|crm| crm.name.as_str()).collect();
-        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        parser.mistake(
-            "OPRC_PM_CRM_DEFAULT_CLUSTER",
-            format!(
-                "{default:?} is not a configured cluster; configured: {known}",
-                default = default.as_str()
+    if !crms.names.contains(&default) {
+        let names: Vec<_> = crms.names.iter().map(|name| name.as_str().to_owned()).collect();
+        let hint = match suggest::nearest_word(default.as_str(), &names) {
+            _ if names.is_empty() => "none is: set OPRC_PM_CRM_<ID>_URL".to_owned(),
+            Some(near) => format!("configured: {}; did you mean {near}?", names.join(", ")),
+            None => format!(
+                "configured: {}; OPRC_PM_CRM_<ID>_NAME gives a cluster another name than its id",
+                names.join(", ")
             ),
-        );
+        };
+        let problem = format!("{:?} is not a configured cluster; {hint}", default.as_str());
+        parser.mistake("OPRC_PM_CRM_DEFAULT_CLUSTER", problem);
     }
     Some(default)
 }

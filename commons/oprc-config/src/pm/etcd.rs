@@ -16,8 +16,9 @@ use super::sections::StorageType;
 settings! {
     /// How etcd is reached.
     pub(super) struct EtcdVariables {
-        /// URLs of etcd, separated by commas; needed when the storage type is `etcd`.
-        endpoints: Option<List<Endpoint>> = "OPRC_PM_ETCD_ENDPOINTS",
+        /// URLs of etcd, separated by commas; needed when the storage type is `etcd`. One without a
+        /// scheme, such as `etcd-1:2379`, is `https` when certificates are set, else `http`.
+        endpoints: Option<List<Member>> = "OPRC_PM_ETCD_ENDPOINTS",
         /// User name, where etcd asks for one.
         username: Option<String> = "OPRC_PM_ETCD_USERNAME",
         /// Password of the user.
@@ -72,29 +73,30 @@ pub struct Login {
 }
 
 impl Etcd {
-    /// Takes the section; `None` when etcd is not what is used or its endpoints are missing.
-    pub(super) fn parse(parser: &mut Parser, storage_type: StorageType) -> Option<Self> {
+    /// Takes the section; `None` when etcd is not used. Endpoints imply etcd where no storage type
+    /// is set.
+    pub(super) fn parse(parser: &mut Parser, storage_type: Option<StorageType>) -> Option<Self> {
         let variables: EtcdVariables = parser.section();
         const ENDPOINTS: &str = "OPRC_PM_ETCD_ENDPOINTS";
-        let is_used = storage_type == StorageType::Etcd;
-        let endpoints = match (variables.endpoints, is_used) {
-            (Some(List(endpoints)), true) => endpoints,
-            (Some(_), false) => {
+        // Endpoints that cannot be read were meant for something: the rest is checked as well.
+        let has_endpoints = variables.endpoints.is_some() || parser.is_wrong(ENDPOINTS);
+        match storage_type {
+            Some(StorageType::Etcd) if !has_endpoints => {
+                parser.mistake(ENDPOINTS, "is not set, but OPRC_PM_STORAGE_TYPE is etcd");
+            }
+            Some(StorageType::Embedded | StorageType::Memory) if has_endpoints => {
                 // Running on a store that nobody meant looks like losing every document.
-                parser.mistake(
-                    ENDPOINTS,
-                    "is set, but OPRC_PM_STORAGE_TYPE is not etcd: change one of them",
-                );
-                return None;
-            }
-            (None, true) => {
                 if !parser.is_wrong(ENDPOINTS) {
-                    parser.mistake(ENDPOINTS, "is not set, but OPRC_PM_STORAGE_TYPE is etcd");
+                    let problem =
+                        "is set, but OPRC_PM_STORAGE_TYPE is not etcd: change one of them";
+                    parser.mistake(ENDPOINTS, problem);
                 }
-                Vec::new()
             }
-            (None, false) => return None,
-        };
+            Some(StorageType::Embedded | StorageType::Memory) => return None,
+            None if !has_endpoints => return None,
+            None | Some(StorageType::Etcd) => {}
+        }
+        let List(members) = variables.endpoints.unwrap_or(List(Vec::new()));
         let password = credential(
             parser,
             ("OPRC_PM_ETCD_PASSWORD", variables.password),
@@ -107,6 +109,9 @@ impl Etcd {
             client_key: ("OPRC_PM_ETCD_CLIENT_KEY_PATH", variables.client_key_path),
         }
         .check(parser);
+        let is_encrypted = tls.is_wanted() || members.iter().any(Member::is_https);
+        let endpoints: Vec<Endpoint> =
+            members.into_iter().map(|member| member.into_endpoint(is_encrypted)).collect();
         check_encryption(parser, ENDPOINTS, &endpoints, &tls);
         let timeout = variables.timeout_secs.secs();
         let max_txn_ops = variables.max_txn_ops.count();
@@ -169,6 +174,45 @@ pub(super) fn check_encryption(
         parser.mistake(variable, "has an http:// URL, but certificates are set: want https://");
     } else if n_plain > 0 && n_plain < endpoints.len() {
         parser.mistake(variable, "mixes http:// and https://");
+    }
+}
+
+/// The address of a member of etcd: a URL, or `host:port` as etcd's own tools take it.
+pub(super) struct Member {
+    endpoint: Endpoint,
+    has_scheme: bool,
+}
+
+impl Member {
+    fn is_https(&self) -> bool {
+        self.has_scheme && self.endpoint.is_https()
+    }
+
+    /// The URL; without a scheme of its own, encrypted as said.
+    fn into_endpoint(self, is_encrypted: bool) -> Endpoint {
+        if is_encrypted && !self.has_scheme { self.endpoint.into_https() } else { self.endpoint }
+    }
+}
+
+impl FromStr for Member {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.contains("://") {
+            return Ok(Self { endpoint: text.parse()?, has_scheme: true });
+        }
+        // Without a port it would be the port of HTTP, where no etcd listens.
+        let has_port = text.parse::<http::uri::Authority>().is_ok_and(|it| it.port_u16().is_some());
+        if !has_port {
+            return Err(Invalid);
+        }
+        Ok(Self { endpoint: format!("http://{text}").parse()?, has_scheme: false })
+    }
+}
+
+impl Setting for Member {
+    const IS_SECRET: bool = Endpoint::IS_SECRET;
+    fn want() -> String {
+        "a URL, http:// or https://, or host:port, without user or query".to_owned()
     }
 }
 

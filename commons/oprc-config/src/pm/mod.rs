@@ -141,7 +141,7 @@ impl Config {
             auth,
             log,
             storage,
-            crms,
+            crms: crms.usable,
             crm_calls,
             default_cluster,
             controllers,
@@ -153,12 +153,12 @@ impl Config {
 impl Storage {
     fn parse(parser: &mut Parser) -> Self {
         let variables: StorageVariables = parser.section();
-        let etcd = Etcd::parse(parser, variables.storage_type);
-        match (variables.storage_type, etcd) {
-            (StorageType::Memory, _) => Self::Memory,
-            (StorageType::Etcd, Some(etcd)) => Self::Etcd(etcd),
-            // Without a usable etcd there is a mistake, so this value never leaves `Config::parse`.
-            (StorageType::Embedded, _) | (StorageType::Etcd, None) => {
+        match (variables.storage_type, Etcd::parse(parser, variables.storage_type)) {
+            (Some(StorageType::Memory), _) => Self::Memory,
+            (None | Some(StorageType::Etcd), Some(etcd)) => Self::Etcd(etcd),
+            // An etcd that is wanted and not usable is a mistake, so this value never leaves
+            // `Config::parse` then.
+            (Some(StorageType::Embedded), _) | (None | Some(StorageType::Etcd), None) => {
                 Self::Embedded { data_dir: variables.data_dir }
             }
         }

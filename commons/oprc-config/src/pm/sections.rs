@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::PathBuf, str::FromStr};
 
 use envconfig::Envconfig;
-use oprc_models::names::ClusterName;
+use oprc_models::{names::ClusterName, version::VersionPolicy};
 
 use crate::{
     log::{Filter, Format},
@@ -64,8 +64,9 @@ settings! {
     /// Where documents are kept.
     pub(super) struct StorageVariables {
         /// Where documents are kept: `embedded` in a file, for one replica; `etcd`, for several;
-        /// `memory` for tests.
-        storage_type: StorageType = "OPRC_PM_STORAGE_TYPE" or "embedded",
+        /// `memory` for tests. When not set: `etcd` if `OPRC_PM_ETCD_ENDPOINTS` is set, else
+        /// `embedded`.
+        storage_type: Option<StorageType> = "OPRC_PM_STORAGE_TYPE",
         /// Folder of the embedded store; made if it is absent.
         data_dir: PathBuf = "OPRC_PM_DATA_DIR" or "./oprc-data",
     }
@@ -132,6 +133,12 @@ settings! {
         ///
         /// Why 20: as of revisions. Every replica has them in memory, as text.
         version_limit: Within<0, 1000> = "OPRC_PM_VERSION_LIMIT" or "20",
+        /// Treatment of a push that changes what is published under its version: `replace` makes it
+        /// a new generation of that version, `immutable` refuses it.
+        ///
+        /// Why `replace`: most packages say `version: 1.0` for ever. A package whose metadata has
+        /// `immutable: true` is protected either way.
+        version_policy: VersionPolicy = "OPRC_PM_VERSION_POLICY" or "replace",
     }
 }
 

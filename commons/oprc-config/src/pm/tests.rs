@@ -101,7 +101,8 @@ fn every_mistake_is_reported_at_once() {
         &[
             (
                 "OPRC_PM_CRM_DEFAULT_CLUSTER",
-                "\"west\" is not a configured cluster; configured: none",
+                "\"west\" is not a configured cluster; configured: east; OPRC_PM_CRM_<ID>_NAME gives a \
+                 cluster another name than its id",
             ),
             (
                 "OPRC_PM_CRM_EAST_TOKN",
@@ -143,8 +144,18 @@ fn variables_of_kubernetes_are_told_apart() {
 fn the_default_cluster_is_a_configured_one() {
     let default = |name| [URL, ("OPRC_PM_CRM_DEFAULT_CLUSTER", name)];
     check(&default("prod-east"), &[]);
-    let want = "\"prod-west\" is not a configured cluster; configured: prod-east";
-    check(&default("prod-west"), &[("OPRC_PM_CRM_DEFAULT_CLUSTER", want)]);
+    for (name, hint) in [
+        ("production-east", "; did you mean prod-east?"),
+        ("prod-eats", "; did you mean prod-east?"),
+        ("edge", "; OPRC_PM_CRM_<ID>_NAME gives a cluster another name than its id"),
+    ] {
+        let want = format!("{name:?} is not a configured cluster; configured: prod-east{hint}");
+        check(&default(name), &[("OPRC_PM_CRM_DEFAULT_CLUSTER", &want)]);
+    }
+    let none = "\"edge\" is not a configured cluster; none is: set OPRC_PM_CRM_<ID>_URL";
+    check(&[default("edge")[1]], &[("OPRC_PM_CRM_DEFAULT_CLUSTER", none)]);
+    let named = ("OPRC_PM_CRM_PROD_EAST_NAME", "production-east");
+    check(&[URL, named, default("production-east")[1]], &[]);
 }
 
 #[test]
@@ -178,7 +189,7 @@ fn etcd_is_configured_when_it_is_used_and_only_then() {
     check(&[etcd, urls], &[]);
     check(&[etcd], &[(ENDPOINTS, "is not set, but OPRC_PM_STORAGE_TYPE is etcd")]);
     let unused = "is set, but OPRC_PM_STORAGE_TYPE is not etcd: change one of them";
-    check(&[urls], &[(ENDPOINTS, unused)]);
+    check(&[("OPRC_PM_STORAGE_TYPE", "embedded"), urls], &[(ENDPOINTS, unused)]);
     let mixed = (ENDPOINTS, "https://a:2379,http://b:2379");
     check(&[etcd, mixed], &[(ENDPOINTS, "mixes http:// and https://")]);
     for (wrong, is_right) in [("31", false), ("10001", false), ("many", false), ("32", true)] {
@@ -196,6 +207,78 @@ fn etcd_is_configured_when_it_is_used_and_only_then() {
         let want = format!("{wrong:?} is wrong: {want}");
         check(&[etcd, urls, (PREFIX, wrong)], &[(PREFIX, &want)]);
     }
+}
+
+#[test]
+fn endpoints_of_etcd_need_neither_a_scheme_nor_a_storage_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    fs::write(&file, "PEM").unwrap();
+    let ca = ("OPRC_PM_ETCD_CA_CERT_PATH", file.to_str().unwrap());
+    let endpoints = |text: &str, more: &[(&str, &str)]| -> Vec<String> {
+        let all = [&[("OPRC_PM_ETCD_ENDPOINTS", text)], more].concat();
+        let Storage::Etcd(etcd) = parse(&all).unwrap().storage else { panic!("want etcd: {text}") };
+        etcd.endpoints.iter().map(|it| it.as_str().to_owned()).collect()
+    };
+    let bare = "etcd-1:2379, [::1]:2379";
+    assert_eq!(endpoints(bare, &[]), ["http://etcd-1:2379", "http://[::1]:2379"]);
+    assert_eq!(endpoints(bare, &[ca]), ["https://etcd-1:2379", "https://[::1]:2379"]);
+    assert_eq!(endpoints("https://a:1,b:2", &[]), ["https://a:1", "https://b:2"]);
+    assert_eq!(endpoints("http://a:1,b:2", &[]), ["http://a:1", "http://b:2"]);
+    let wrong = "is wrong (not shown): want a URL, http:// or https://, or host:port, without user or \
+                 query; several are separated by commas";
+    for text in ["etcd-1", "etcd-1:", "etcd-1:99999", ":2379", "u:p@etcd-1:2379", "etcd-1:2379/x"] {
+        check(&[("OPRC_PM_ETCD_ENDPOINTS", text)], &[("OPRC_PM_ETCD_ENDPOINTS", wrong)]);
+    }
+    let plain = "has an http:// URL, but certificates are set: want https://";
+    check(
+        &[("OPRC_PM_ETCD_ENDPOINTS", "http://a:1,b:2"), ca],
+        &[("OPRC_PM_ETCD_ENDPOINTS", plain)],
+    );
+}
+
+/// A mistake in one variable hides none in those that depend on it.
+#[test]
+fn one_round_reports_every_mistake() {
+    check(
+        &[
+            ("OPRC_PM_ETCD_ENDPOINTS", "etcd-1;etcd-2"),
+            ("OPRC_PM_ETCD_USERNAME", "pm"),
+            ("OPRC_PM_ETCD_CA_CERT_PATH", "/does/not/exist"),
+            ("OPRC_PM_CRM_PROD_EAST_URL", "east"),
+            ("OPRC_PM_CRM_PROD_EAST_TOKEN_FILE", "/does/not/exist"),
+            ("OPRC_PM_CRM_DEFAULT_CLUSTER", "production-east"),
+        ],
+        &[
+            (
+                "OPRC_PM_CRM_DEFAULT_CLUSTER",
+                "\"production-east\" is not a configured cluster; configured: prod-east; did you \
+                 mean prod-east?",
+            ),
+            (
+                "OPRC_PM_CRM_PROD_EAST_TOKEN_FILE",
+                "/does/not/exist cannot be read: No such file or directory (os error 2)",
+            ),
+            (
+                "OPRC_PM_CRM_PROD_EAST_URL",
+                "is wrong (not shown): want a URL, http:// or https://, without user or query; \
+                 several are separated by commas",
+            ),
+            (
+                "OPRC_PM_ETCD_CA_CERT_PATH",
+                "/does/not/exist cannot be read: No such file or directory (os error 2)",
+            ),
+            (
+                "OPRC_PM_ETCD_ENDPOINTS",
+                "is wrong (not shown): want a URL, http:// or https://, or host:port, without user \
+                 or query; several are separated by commas",
+            ),
+            (
+                "OPRC_PM_ETCD_PASSWORD",
+                "is not set, nor OPRC_PM_ETCD_PASSWORD_FILE, but the username is",
+            ),
+        ],
+    );
 }
 
 #[test]

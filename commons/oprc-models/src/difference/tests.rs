@@ -49,3 +49,36 @@ fn there_is_a_limit() {
     assert_eq!(found.changes.len(), 1);
     assert_eq!(found.changes[0].pointer, "/0".repeat(MAX_DEPTH));
 }
+
+/// Elements with a key are told apart by it, wherever they stand.
+#[test]
+fn keyed_elements_are_compared_by_key() {
+    let functions = |keys: &[(&str, u32)]| {
+        let function = |(key, port): &(&str, u32)| json!({ "key": key, "port": port });
+        json!({ "functions": keys.iter().map(function).collect::<Vec<_>>() })
+    };
+    let before = functions(&[("a", 1), ("b", 2), ("c", 3)]);
+    for (after, want) in [
+        (functions(&[("c", 3), ("b", 2), ("a", 1)]), vec![]),
+        (functions(&[("c", 3), ("a", 7), ("b", 2)]), vec!["/functions/1/port 1 7"]),
+        (functions(&[("c", 3), ("a", 1)]), vec![r#"/functions/1 {"key":"b","port":2} -"#]),
+        (
+            functions(&[("d", 4), ("c", 3), ("b", 2), ("a", 1)]),
+            vec![r#"/functions/0 - {"key":"d","port":4}"#],
+        ),
+    ] {
+        assert_eq!(told(&before, &after), want, "{after}");
+    }
+    let envs = |names: &[&str]| json!({ "target_envs": names });
+    assert_eq!(told(&envs(&["a", "b"]), &envs(&["b", "a"])), [""; 0]);
+    assert_eq!(
+        told(&envs(&["a", "b"]), &envs(&["b", "c"])),
+        ["/target_envs/1 - \"c\"", "/target_envs/0 \"a\" -"]
+    );
+    assert_eq!(told(&envs(&["a"]), &envs(&["b"])), ["/target_envs/0 \"a\" \"b\""]);
+    // Without a key that is unique, the place counts.
+    let twice = functions(&[("a", 1), ("a", 2)]);
+    assert_eq!(told(&twice, &functions(&[("a", 2), ("a", 1)])).len(), 2);
+    let parameters = |names: &[&str]| json!({ "parameters": names });
+    assert_eq!(told(&parameters(&["a", "b"]), &parameters(&["b", "a"])).len(), 2);
+}

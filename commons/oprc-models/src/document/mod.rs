@@ -30,7 +30,7 @@ use crate::{
 };
 
 pub use node::{MAX_DEPTH, Node, Scalar, Style};
-pub use shape::{Kind, kind};
+pub use shape::{Kind, ReadAs, is_list, kind, read_as, recognize};
 
 /// The largest document, in bytes; the API's limit for a body.
 pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;
@@ -151,16 +151,16 @@ pub fn pushed(
 ) -> Result<Vec<Node>, Vec<Violation>> {
     let mut flat = Vec::new();
     for node in read(bytes, format, MAX_PUSHED_NODES)? {
+        if is_list(&node) {
+            let Node::Mapping(entries) = node else { continue };
+            let items = entries.into_iter().find(|(key, _)| key == "items");
+            if let Some((_, Node::Sequence(elements))) = items {
+                flat.extend(elements);
+            }
+            continue;
+        }
         match node {
             Node::Sequence(elements) => flat.extend(elements),
-            Node::Mapping(mut entries) if shape::is_list(&entries) => {
-                entries.retain(|(key, _)| key == "items");
-                for (_, items) in entries {
-                    if let Node::Sequence(elements) = items {
-                        flat.extend(elements);
-                    }
-                }
-            }
             node @ (Node::Null | Node::Scalar(_) | Node::Mapping(_)) => flat.push(node),
         }
     }
@@ -203,10 +203,12 @@ pub fn package(bytes: &[u8], format: Format) -> Result<Parsed<PackageDocument>, 
 ///
 /// Every violation.
 pub fn package_node(mut node: Node) -> Result<Parsed<PackageDocument>, Vec<Violation>> {
+    shape::expect(&node, &[Kind::Package, Kind::Deployments])?;
     if kind(&node) == Some(Kind::Deployments) {
         let Parsed { value, warnings } = deployments_node(node)?;
         return Ok(Parsed { value: PackageDocument::Deployments(value), warnings });
     }
+    let idle = shape::idle_overrides(&node);
     let name = node.get("name").and_then(Node::as_text).unwrap_or_default().to_owned();
     let filled = shape::complete_inline(&mut node, Some(&name));
     let mut reading = mend::read::<OPackage>(node, filled.clone());
@@ -219,6 +221,7 @@ pub fn package_node(mut node: Node) -> Result<Parsed<PackageDocument>, Vec<Viola
     if let (true, Some(package)) = (reading.violations.is_empty(), &reading.value) {
         warnings.extend(validate::package_advice(package));
     }
+    warnings.extend(idle);
     finish(reading, PackageDocument::Package, warnings)
 }
 
@@ -229,6 +232,7 @@ pub fn package_node(mut node: Node) -> Result<Parsed<PackageDocument>, Vec<Viola
 ///
 /// Every violation.
 pub fn deployments_node(mut node: Node) -> Result<Parsed<Vec<OClassDeployment>>, Vec<Violation>> {
+    let idle = shape::idle_overrides(&node);
     let outer = node.get("name").or_else(|| node.get("package_name"));
     let outer = outer.and_then(Node::as_text).map(str::to_owned);
     let filled = shape::complete_inline(&mut node, outer.as_deref());
@@ -240,6 +244,7 @@ pub fn deployments_node(mut node: Node) -> Result<Parsed<Vec<OClassDeployment>>,
     if let (true, Some(list)) = (reading.violations.is_empty(), &reading.value) {
         warnings.extend(validate::deployments_advice(&list.deployments));
     }
+    warnings.extend(idle);
     finish(reading, |list| list.deployments, warnings)
 }
 
@@ -261,6 +266,8 @@ pub fn deployment(
 ///
 /// Every violation.
 pub fn deployment_node(node: Node) -> Result<Parsed<OClassDeployment>, Vec<Violation>> {
+    shape::expect(&node, &[Kind::Deployment])?;
+    let idle = shape::idle_overrides(&node);
     let mut reading = mend::read::<OClassDeployment>(node, Vec::new());
     let found = reading.value.as_ref().map(validate::deployment);
     reading.add(found.unwrap_or_default());
@@ -268,6 +275,7 @@ pub fn deployment_node(node: Node) -> Result<Parsed<OClassDeployment>, Vec<Viola
     if let (true, Some(deployment)) = (reading.violations.is_empty(), &reading.value) {
         warnings.extend(validate::deployment_advice(deployment));
     }
+    warnings.extend(idle);
     finish(reading, |deployment| deployment, warnings)
 }
 
@@ -286,6 +294,7 @@ pub fn role_binding(bytes: &[u8], format: Format) -> Result<Parsed<RoleBinding>,
 ///
 /// Every violation.
 pub fn role_binding_node(node: Node) -> Result<Parsed<RoleBinding>, Vec<Violation>> {
+    shape::expect(&node, &[Kind::RoleBinding])?;
     let mut reading = mend::read::<RoleBinding>(node, Vec::new());
     let found = reading.value.as_ref().map(validate::role_binding);
     reading.add(found.unwrap_or_default());

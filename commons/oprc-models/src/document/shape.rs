@@ -11,6 +11,7 @@ use crate::{
     package::{OClass, OFunction, OPackage},
     pointer,
     problem::Violation,
+    text::{Quoted, closest},
 };
 
 /// What a document is.
@@ -26,40 +27,132 @@ pub enum Kind {
     RoleBinding,
 }
 
-/// What `node` is: by its `kind` if it has one, else by its shape. None: neither says.
-#[must_use]
-pub fn kind(node: &Node) -> Option<Kind> {
-    let has = |key| node.get(key).is_some_and(|node| !node.is_null());
-    let holds = |key| has(key) && node.get(key) != Some(&Node::Sequence(Vec::new()));
-    let is_list = !holds("classes") && !holds("functions");
-    match node.get("kind").and_then(Node::as_text) {
-        Some("Deployment" | "OClassDeployment") => return Some(Kind::Deployment),
-        Some("Deployments" | "DeploymentList") => return Some(Kind::Deployments),
-        Some("RoleBinding") => return Some(Kind::RoleBinding),
-        // Without content it is not a package, whatever it calls itself.
-        Some("Package" | "OPackage") if !is_list || !holds("deployments") => {
-            return Some(Kind::Package);
+impl Kind {
+    /// The kind as a document declares it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Package => "Package",
+            Self::Deployment => "Deployment",
+            Self::Deployments => "Deployments",
+            Self::RoleBinding => "RoleBinding",
         }
-        Some(_) | None => {}
-    }
-    if has("class_key") {
-        Some(Kind::Deployment)
-    } else if is_list && (holds("deployments") || has("deployments") && !has("name")) {
-        Some(Kind::Deployments)
-    } else if is_list && has("role") {
-        Some(Kind::RoleBinding)
-    } else if has("name") || has("classes") || has("functions") {
-        Some(Kind::Package)
-    } else {
-        None
     }
 }
 
-/// Whether a mapping of `entries` is but a list of documents, as `kubectl` writes one.
-pub(super) fn is_list(entries: &[(String, Node)]) -> bool {
-    let has = |name: &str| entries.iter().any(|(key, node)| key == name && !node.is_null());
-    let items = entries.iter().find(|(key, _)| key == "items");
-    items.is_some_and(|(_, items)| matches!(items, Node::Sequence(_)))
+/// Values of `kind` that documents may have, for messages.
+const KIND_WORDS: [&str; 6] =
+    ["Package", "OPackage", "Deployment", "OClassDeployment", "DeploymentList", "RoleBinding"];
+
+/// Lists that make a document without a `kind` a package. A name, a version and labels do not: Helm
+/// charts, npm packages and workflows of CI systems have those too.
+const PACKAGE_LISTS: [&str; 4] = ["classes", "functions", "dependencies", "deployments"];
+
+/// The kind of `node`: as it declares, else by its shape. `None` if neither tells.
+#[must_use]
+pub fn kind(node: &Node) -> Option<Kind> {
+    recognize(node).ok()
+}
+
+/// As [`kind`].
+///
+/// # Errors
+///
+/// Why `node` is not a document of ours: a foreign `apiVersion`, an unknown `kind`, or none of the
+/// fields by which documents are told apart.
+pub fn recognize(node: &Node) -> Result<Kind, Violation> {
+    let has = |key| node.get(key).is_some_and(|node| !node.is_null());
+    let is_list = is_deployment_list(node);
+    match declared(node)? {
+        // Without content it is not a package, whatever it calls itself.
+        Some(Kind::Package) if is_list && holds(node, "deployments") => Ok(Kind::Deployments),
+        Some(kind) => Ok(kind),
+        None if has("class_key") => Ok(Kind::Deployment),
+        None if is_list && (holds(node, "deployments") || has("deployments") && !has("name")) => {
+            Ok(Kind::Deployments)
+        }
+        None if is_list && has("role") => Ok(Kind::RoleBinding),
+        None if PACKAGE_LISTS
+            .iter()
+            .any(|key| matches!(node.get(key), Some(Node::Sequence(_)))) =>
+        {
+            Ok(Kind::Package)
+        }
+        // Their types are wrong, which reading them reports.
+        None if has("classes") || has("functions") => Ok(Kind::Package),
+        None => Err(Violation::new(
+            "",
+            "neither a package (classes, functions), nor a deployment (class_key), nor a role \
+             binding (role): a package without content has to say `kind: Package`",
+        )),
+    }
+}
+
+/// Whether `node` has no classes and no functions.
+fn is_deployment_list(node: &Node) -> bool {
+    !holds(node, "classes") && !holds(node, "functions")
+}
+
+/// Whether `node` has something other than null or an empty list under `key`.
+fn holds(node: &Node, key: &str) -> bool {
+    let found = node.get(key).filter(|node| !node.is_null());
+    found.is_some_and(|node| *node != Node::Sequence(Vec::new()))
+}
+
+/// The kind that `node` declares.
+///
+/// # Errors
+///
+/// A foreign `apiVersion`, or a `kind` that is not one of ours.
+fn declared(node: &Node) -> Result<Option<Kind>, Violation> {
+    let given = |key| node.get(key).filter(|node: &&Node| !node.is_null());
+    if let Some(version) = given("apiVersion") {
+        let message = format!(
+            "documents of oprc have no apiVersion, but this has {}: is it meant for another system?",
+            version.as_text().map_or_else(|| version.describe(), |text| Quoted(text).to_string())
+        );
+        return Err(Violation::new("/apiVersion", message));
+    }
+    let Some(kind) = given("kind") else { return Ok(None) };
+    match kind.as_text() {
+        Some("Package" | "OPackage") => Ok(Some(Kind::Package)),
+        Some("Deployment" | "OClassDeployment") => Ok(Some(Kind::Deployment)),
+        Some("Deployments" | "DeploymentList") => Ok(Some(Kind::Deployments)),
+        Some("RoleBinding") => Ok(Some(Kind::RoleBinding)),
+        text => {
+            let hint = text
+                .and_then(|text| closest(text, KIND_WORDS))
+                .map(|close| format!("; did you mean {close}?"));
+            let given = text.map_or_else(|| kind.describe(), |text| Quoted(text).to_string());
+            let message = format!(
+                "{given} is not a kind of document: want Package, Deployment, Deployments or \
+                 RoleBinding{}",
+                hint.unwrap_or_default()
+            );
+            Err(Violation::new("/kind", message))
+        }
+    }
+}
+
+/// Refuses a `node` that declares another kind than the `wanted`, which its reader knows.
+pub(super) fn expect(node: &Node, wanted: &[Kind]) -> Result<(), Vec<Violation>> {
+    match declared(node) {
+        Ok(Some(kind)) if !wanted.contains(&kind) => {
+            let want: Vec<&str> = wanted.iter().map(|kind| kind.word()).collect();
+            let message = format!("want {} here, not {}", want.join(" or "), kind.word());
+            Err(vec![Violation::new("/kind", message)])
+        }
+        Ok(_) => Ok(()),
+        Err(violation) => Err(vec![violation]),
+    }
+}
+
+/// Whether `node` is only a list of documents, as `kubectl` and `oprc get -o yaml` write one.
+#[must_use]
+pub fn is_list(node: &Node) -> bool {
+    let has = |name: &str| node.get(name).is_some_and(|node| !node.is_null());
+    let kind = node.get("kind").filter(|kind| !kind.is_null());
+    matches!(node.get("items"), Some(Node::Sequence(_)))
+        && kind.is_none_or(|kind| kind.as_text() == Some("List"))
         && !has("name")
         && !has("key")
         && !has("class_key")
@@ -181,4 +274,57 @@ pub(super) fn without_package_fields(mut unknown: Vec<Violation>) -> Vec<Violati
         }
     }
     unknown
+}
+
+/// Warnings for flags and counts of overrides that are written out at their default: an override
+/// cannot take away what the function has. Once read, they look as if they had been left out.
+pub(super) fn idle_overrides(document: &Node) -> Vec<Violation> {
+    let mut warnings = Vec::new();
+    let mut look = |at: &str, deployment: &Node| {
+        let functions = deployment.get("functions").map(Node::elements).unwrap_or_default();
+        for (index, function) in functions.iter().enumerate() {
+            let Some(config) = function.get("provision_config") else { continue };
+            for (field, idle) in [("need_http2", "false"), ("max_concurrency", "0")] {
+                let given = config.get(field).and_then(Node::as_text);
+                if given.is_some_and(|text| text.eq_ignore_ascii_case(idle)) {
+                    let at = pointer::index(&pointer::key(at, "functions"), index);
+                    let at = pointer::key(&pointer::key(&at, "provision_config"), field);
+                    let message =
+                        format!("has no effect: {idle} does not override what the function says");
+                    warnings.push(Violation::new(at, message));
+                }
+            }
+        }
+    };
+    if document.get("class_key").is_some() {
+        look("", document);
+    }
+    let deployments = document.get("deployments").map(Node::elements).unwrap_or_default();
+    for (index, deployment) in deployments.iter().enumerate() {
+        look(&pointer::index("/deployments", index), deployment);
+    }
+    warnings
+}
+
+/// The stored document that an edited one was read from, as the system's `meta` in it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadAs {
+    /// The store's revision of its last write.
+    pub resource_version: u64,
+    /// Its generation.
+    pub generation: Option<u64>,
+    /// Its incarnation.
+    pub uid: Option<String>,
+}
+
+/// What `node` was read as; `None` if it does not say.
+#[must_use]
+pub fn read_as(node: &Node) -> Option<ReadAs> {
+    let meta = node.get("meta")?;
+    let text = |name| meta.get(name).and_then(Node::as_text);
+    Some(ReadAs {
+        resource_version: text("resource_version")?.parse().ok()?,
+        generation: text("generation").and_then(|text| text.parse().ok()),
+        uid: text("uid").map(str::to_owned),
+    })
 }

@@ -472,7 +472,16 @@ meta: { uid: x }
 #[test]
 fn tells_kinds_apart() {
     for (text, want) in [
-        ("{name: a}", Some(Kind::Package)),
+        ("{name: a}", None),
+        ("{name: a, version: 1, labels: {a: b}, metadata: {author: b}}", None),
+        ("{kind: Package, name: a}", Some(Kind::Package)),
+        ("{kind: ~, name: a, dependencies: [b]}", Some(Kind::Package)),
+        ("{name: a, dependencies: {b: ^1}}", None),
+        ("{kind: Service, name: a, classes: [{key: C}]}", None),
+        ("{kind: Cluster, name: a}", None),
+        ("{kind: [Package], name: a, classes: [{key: C}]}", None),
+        ("{apiVersion: v2, name: a, classes: [{key: C}]}", None),
+        ("{apiVersion: apps/v1, kind: Deployment, key: a, class_key: C}", None),
         ("{classes: []}", Some(Kind::Package)),
         ("{name: a, functions: [{key: f}], deployments: [{}]}", Some(Kind::Package)),
         ("{name: a, deployments: []}", Some(Kind::Package)),
@@ -491,6 +500,26 @@ fn tells_kinds_apart() {
     ] {
         assert_eq!(kind(&document(text.as_bytes(), Format::Yaml).unwrap()), want, "{text}");
     }
+}
+
+/// A route knows which kind it takes: a document that says otherwise is refused there too.
+#[test]
+fn a_document_of_another_kind_is_refused_by_each_reader() {
+    let package = |text: &str| super::package(text.as_bytes(), Format::Yaml).map(drop);
+    let deployment = |text: &str| super::deployment(text.as_bytes(), Format::Yaml).map(drop);
+    let binding = |text: &str| super::role_binding(text.as_bytes(), Format::Yaml).map(drop);
+    let refused = |read: Result<(), Vec<Violation>>, at: &str| {
+        let violations = read.unwrap_err();
+        let pointers: Vec<&str> = violations.iter().map(|it| it.pointer.as_str()).collect();
+        assert_eq!(pointers, [at]);
+    };
+    refused(package("{kind: Service, name: a}"), "/kind");
+    refused(package("{kind: Deployment, name: a}"), "/kind");
+    refused(package("{apiVersion: v1, name: a}"), "/apiVersion");
+    refused(deployment("{kind: Package, key: a, package_name: b, class_key: C}"), "/kind");
+    refused(binding("{kind: Package, name: a, role: viewer}"), "/kind");
+    assert_eq!(package("{name: a}"), Ok(()), "the route says what it is");
+    assert_eq!(package("{kind: Package, name: a, deployments: [{class_key: C}]}"), Ok(()));
 }
 
 #[test]

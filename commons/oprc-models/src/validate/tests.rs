@@ -260,16 +260,43 @@ fn lists_are_bounded() {
 
 #[test]
 fn advises() {
+    let over = |key: &str| json!({"function_key": key, "config": {"LEVEL": "debug"}});
     for (at, value, want) in [
         ("/version", json!("1.0"), None),
-        ("/deployments/0/functions", json!([{"function_key": "cart.add"}]), None),
+        ("/deployments/0/functions", json!([over("cart.add")]), None),
         (
             "/deployments/0/functions",
-            json!([{"function_key": "cart.add"}, {"function_key": "cart.ad"}]),
+            json!([{"function_key": "cart.add", "provision_config": {}, "qos_requirement": {}}]),
+            Some("/deployments/0/functions/0"),
+        ),
+        (
+            "/deployments/0/functions",
+            json!([over("cart.add"), over("cart.ad")]),
             Some("/deployments/0/functions/1/function_key"),
         ),
+        ("/metadata", json!({"immutable": true}), Some("/metadata/immutable")),
+        (
+            "/functions/0/provision_config/wasm_fuel",
+            json!(7),
+            Some("/functions/0/provision_config/wasm_fuel"),
+        ),
+        (
+            "/deployments/0/env_templates",
+            json!({"elsewhere": "small"}),
+            Some("/deployments/0/env_templates/elsewhere"),
+        ),
+        (
+            "/deployments/0/odgm",
+            json!({"env_node_ids": {"elsewhere": [1]}}),
+            Some("/deployments/0/odgm/env_node_ids/elsewhere"),
+        ),
+        ("/deployments/0/available_envs", json!(["edge-1"]), Some("/deployments/0/available_envs")),
+        ("/deployments/0/excluded_envs", json!(["edge-1"]), Some("/deployments/0/target_envs/0")),
+        ("/deployments/0/telemetry", json!({"traces": true}), Some("/deployments/0/telemetry")),
+        ("/deployments/0/telemetry", json!({"enabled": true, "traces": true}), None),
     ] {
         let mut document = shop();
+        document["deployments"][0]["target_envs"] = json!(["edge-1"]);
         let (parent, field) = at.rsplit_once('/').unwrap();
         document.pointer_mut(parent).unwrap()[field] = value;
         let advice = package_advice(&serde_json::from_value(document).unwrap());

@@ -28,6 +28,7 @@ pub(crate) async fn run(
             documents: declared,
             bundle: &args.bundle,
             is_strict: args.files.strict,
+            if_unchanged: args.if_unchanged,
             is_dry_run: args.dry_run,
         };
         deployments = push::apply(&client, push, io).await?;
@@ -35,7 +36,7 @@ pub(crate) async fn run(
     if args.dry_run {
         return bindings::dry_run(&client, bound, io).await;
     }
-    let n_failed = bindings::apply(&client, bound, args.files.strict, io).await?;
+    let n_failed = bindings::apply(&client, bound, args, io).await?;
     // What was taken is waited for even if something else was refused.
     if args.wait {
         let converged = follow(&client, deployments, args.timeout, io).await;

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Io,
+    args::Apply,
     documents::{self, Document},
     error::Error,
     output::columns::{elements, text},
@@ -21,12 +22,12 @@ use crate::{
 pub(super) async fn apply(
     client: &Client,
     bindings: &[Document],
-    is_strict: bool,
+    args: &Apply,
     io: &mut Io<'_>,
 ) -> Result<usize, Error> {
     let mut n_failed = 0;
     for binding in bindings {
-        match one(client, binding, is_strict, io).await {
+        match one(client, binding, args, io).await {
             Ok(()) => {}
             Err(err) if err.is_refusal() => {
                 err.tell(&mut io.err);
@@ -41,12 +42,13 @@ pub(super) async fn apply(
 async fn one(
     client: &Client,
     binding: &Document,
-    is_strict: bool,
+    args: &Apply,
     io: &mut Io<'_>,
 ) -> Result<(), Error> {
     let before = read(client, binding.kind(), binding.name()).await?;
     let call = client.replace_role_binding(binding.name(), &binding.body).read_as::<Value>();
-    let call = if is_strict { call.query("strict", "true") } else { call };
+    let call = if args.files.strict { call.query("strict", "true") } else { call };
+    let call = if args.if_unchanged { call.query("if_unchanged", "true") } else { call };
     let answer = call.send().await?;
     warn(binding, &answer.body, io);
     let verdict = match before {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use oprc_client::Client;
 use oprc_models::{
-    deployment::OClassDeployment, package::OPackage, role::RoleBinding, version::PackageVersion,
+    canonical::Canonical, deployment::OClassDeployment, package::OPackage, role::RoleBinding,
+    version::PackageVersion,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -137,7 +138,7 @@ pub(super) fn generation(object: &Value) -> u64 {
 
 /// What the user asked for, of a stored object: without the system's fields, and written as we
 /// write it, so that only differences in meaning are differences.
-fn spec_of<T: Serialize + DeserializeOwned>(
+fn spec_of<T: Canonical + Serialize + DeserializeOwned>(
     mut stored: Value,
     adapt: impl FnOnce(&mut T),
 ) -> Value {
@@ -156,7 +157,17 @@ fn spec_of<T: Serialize + DeserializeOwned>(
     }
 }
 
-/// Plain data always has a JSON form; were it not so, it would show as null.
-fn to_value<T: Serialize>(spec: &T) -> Value {
-    serde_json::to_value(spec).unwrap_or_default()
+/// What a stored `document` of `kind` asks for, in its canonical form.
+pub(super) fn canonical(kind: Kind, document: Value) -> Value {
+    match kind {
+        Kind::Package => spec_of::<OPackage>(document, |_| ()),
+        Kind::Deployment => spec_of::<OClassDeployment>(document, |_| ()),
+        _ => document,
+    }
+}
+
+/// The canonical form, so that only differences in meaning are differences. Plain data always has a
+/// JSON form; were it not so, it would show as null.
+fn to_value<T: Canonical + Serialize>(spec: &T) -> Value {
+    serde_json::to_value(spec.canonical()).unwrap_or_default()
 }

@@ -148,8 +148,19 @@ async fn ask_bundle(
         Err(err) if err.is_not_found() && args.ignore_not_found => return Ok(Vec::new()),
         Err(err) => return Err(err),
     }
-    let bundle = BundleArgs { bundle: Some(name.to_owned()), prune: true, ..BundleArgs::default() };
-    let push = Push { documents: &[], bundle: &bundle, is_strict: false, is_dry_run: false };
+    let bundle = BundleArgs {
+        bundle: Some(name.to_owned()),
+        prune: true,
+        allow_empty: true,
+        ..BundleArgs::default()
+    };
+    let push = Push {
+        documents: &[],
+        bundle: &bundle,
+        is_strict: false,
+        if_unchanged: false,
+        is_dry_run: false,
+    };
     let leaving = push::push(client, push).await?.leaving();
     for (kind, key) in &leaving {
         io.out.line(&format!("{kind}/{key} deleting"));

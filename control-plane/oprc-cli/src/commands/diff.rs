@@ -54,6 +54,7 @@ async fn beyond(
         documents: declared,
         bundle: &args.bundle,
         is_strict: args.files.strict,
+        if_unchanged: false,
         is_dry_run: true,
     };
     let told = match push::push(client, push).await {

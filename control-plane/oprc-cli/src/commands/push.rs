@@ -96,6 +96,7 @@ pub(super) struct Push<'a> {
     pub(super) documents: &'a [Document],
     pub(super) bundle: &'a BundleArgs,
     pub(super) is_strict: bool,
+    pub(super) if_unchanged: bool,
     pub(super) is_dry_run: bool,
 }
 
@@ -103,7 +104,8 @@ pub(super) struct Push<'a> {
 pub(super) async fn push(client: &Client, push: Push<'_>) -> Result<Told, Error> {
     let bodies: Vec<&str> = push.documents.iter().map(|document| document.body.as_str()).collect();
     let body = bodies.join("\n---\n");
-    let BundleArgs { bundle, prune, force, source_repository, source_commit } = push.bundle;
+    let BundleArgs { bundle, prune, allow_empty, force, source_repository, source_commit } =
+        push.bundle;
     let mut call = client.apply(&body).read_as::<Told>();
     for (name, value) in [
         ("bundle", bundle),
@@ -116,8 +118,10 @@ pub(super) async fn push(client: &Client, push: Push<'_>) -> Result<Told, Error>
     }
     for (name, is_set) in [
         ("prune", *prune),
+        ("allow_empty", *allow_empty),
         ("force", *force),
         ("strict", push.is_strict),
+        ("if_unchanged", push.if_unchanged),
         ("dry_run", push.is_dry_run),
     ] {
         if is_set {

@@ -65,7 +65,7 @@ fn format_of(path: &Path) -> Option<Format> {
 }
 
 /// What `named` means: files as they are, of folders the `.yaml`, `.yml` and `.json` files in the
-/// order of their names.
+/// order of their names. Entries of a folder whose names begin with a dot are skipped.
 pub(super) fn find(named: &[PathBuf], is_recursive: bool) -> Result<Vec<Source>, Error> {
     let mut found = Vec::new();
     let mut has_input = false;
@@ -105,6 +105,10 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<Source>) -> io::Result<()> 
     }
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
+        // Repositories keep what is not theirs to apply there: `.git`, `.github`, editor settings.
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
         let path = entry.path();
         if entry.file_type()?.is_dir() {
             if depth > 0 && found.len() <= MAX_FILES {

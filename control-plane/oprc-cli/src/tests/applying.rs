@@ -114,6 +114,66 @@ async fn a_bundle_is_one_push() {
 }
 
 #[tokio::test]
+async fn allow_empty_is_sent_and_needs_prune() {
+    let bench = Bench::new().await;
+    bench.file("team.yaml", TEAM);
+    let refused = json!({"status": 409, "title": "Conflict", "code": "bundle_emptied",
+        "detail": "it would delete all 3 documents: allow it with --allow-empty"});
+    bench.server.answer("POST apply", 409, refused);
+    let ran = bench.run("apply -f {} --bundle prod --prune").await;
+    assert_eq!(ran.code, exit::FAILED, "{}", ran.out);
+    assert!(ran.err.contains("--allow-empty"), "{}", ran.err);
+    assert_eq!(bench.server.get("role-bindings/team"), None, "nothing follows a refused push");
+    bench.server.answer("POST apply", 200, json!({"items": []}));
+    let ran = bench.run("apply -f {} --bundle prod --prune --allow-empty").await;
+    assert_eq!(ran.code, exit::DONE, "{}", ran.err);
+    let sent = bench.server.requests("POST");
+    assert_eq!(sent.last().unwrap(), "POST apply?bundle=prod&prune=true&allow_empty=true");
+    assert_eq!(bench.run("apply -f {} --bundle prod --allow-empty").await.code, exit::USAGE);
+}
+
+#[tokio::test]
+async fn if_unchanged_is_a_condition_of_every_document() {
+    let bench = Bench::new().await;
+    bench.file("shop.yaml", SHOP);
+    bench.file("team.yaml", TEAM);
+    let ran = bench.run("apply -f {} --if-unchanged").await;
+    assert_eq!(ran.code, exit::DONE, "{}", ran.err);
+    let sent = bench.server.requests("P");
+    let want = ["POST apply?if_unchanged=true", "PUT role-bindings/team?if_unchanged=true"];
+    assert_eq!(sent, want);
+    let refused = json!({"status": 412, "title": "Precondition Failed", "code": "precondition_failed",
+        "detail": "a document was changed since it was read", "errors": [
+            {"pointer": "/0/meta/resource_version", "message": "this was read at 7"}]});
+    bench.server.answer("POST apply", 412, refused);
+    let ran = bench.run("apply -f {}/shop.yaml --if-unchanged").await;
+    assert_eq!(ran.code, exit::FAILED);
+    assert!(
+        ran.err.contains("shop.yaml: /meta/resource_version: this was read at 7"),
+        "{}",
+        ran.err
+    );
+}
+
+/// What means the same is no difference.
+#[tokio::test]
+async fn diff_compares_lists_as_sets() {
+    let bench = Bench::new().await;
+    let shop = "{name: shop, classes: [{key: A}, {key: B}], functions: [{key: f}, {key: g}]}";
+    bench.file("shop.yaml", shop);
+    check(&bench, "apply -f {}", "package/shop created\n").await;
+    let turned = "{name: shop, classes: [{key: B}, {key: A}], functions: [{key: g}, {key: f, \
+                  provision_config: {min_scale: 1}}]}";
+    bench.file("shop.yaml", turned);
+    // The server's own opinion: unchanged as well.
+    let unchanged = json!({"items": [{"kind": "Package", "name": "shop", "outcome": "unchanged",
+        "generation": 1, "at": "/0"}]});
+    bench.server.answer("POST apply", 200, unchanged);
+    let ran = bench.run("diff -f {}").await;
+    assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, ""), "{}", ran.err);
+}
+
+#[tokio::test]
 async fn splits_lists_of_deployments() {
     let bench = Bench::new().await;
     bench.file(

@@ -83,7 +83,10 @@ async fn deletes_bundles_and_role_bindings() {
     let want = "package/shop deleting\ndeployment/cart deleting\n\
                 package/shop deleted\ndeployment/cart deleted\n";
     assert_eq!((ran.code, ran.out.as_str()), (exit::DONE, want), "{}", ran.err);
-    assert_eq!(bench.server.requests("POST"), ["POST apply?bundle=prod&prune=true"]);
+    assert_eq!(
+        bench.server.requests("POST"),
+        ["POST apply?bundle=prod&prune=true&allow_empty=true"]
+    );
     let ran = bench.run("delete bundle other").await;
     assert_eq!(ran.code, exit::FAILED, "a bundle that is not there is not made: {ran:?}");
     assert_eq!(bench.server.requests("POST").len(), 1);

@@ -33,8 +33,17 @@ use crate::{
 };
 
 /// Parameters that say what a write does. Others are not told: who knows what is in them.
-const TOLD_PARAMETERS: &[&str] =
-    &["bundle", "cascade", "cluster", "dry_run", "force", "generation", "prune", "strict"];
+const TOLD_PARAMETERS: &[&str] = &[
+    "allow_empty",
+    "bundle",
+    "cascade",
+    "cluster",
+    "dry_run",
+    "force",
+    "generation",
+    "prune",
+    "strict",
+];
 
 /// The longest text that a caller chooses and that is told, in bytes.
 const MAX_TEXT_BYTES: usize = 253;

@@ -210,7 +210,9 @@ impl Operation {
     /// Takes a document.
     pub(super) fn takes(self, schema: &Value, examples: &[(&str, Value)]) -> Self {
         let about = "Whether a key that is not known is a violation and not a warning.";
-        self.body(schema, examples).flag("strict", about)
+        let unchanged = "Refuse to replace a document that was changed since it was read, as its \
+                         `meta.resource_version` tells.";
+        self.body(schema, examples).flag("strict", about).flag("if_unchanged", unchanged)
     }
 
     /// Takes a body that is no document.

@@ -71,7 +71,7 @@ pub(super) const WRITE: &[Refusal] = &[
 /// Of writes under conditions.
 pub(super) const CONDITIONAL: &[Refusal] = &[
     (400, "invalid_header", "`If-Match` or `If-None-Match` is not as it should be."),
-    (412, "precondition_failed", "`If-Match` or `If-None-Match` does not hold."),
+    (412, "precondition_failed", "`If-Match`, `If-None-Match` or `if_unchanged` does not hold."),
 ];
 
 /// Of writes that take a document.
@@ -98,6 +98,20 @@ pub(super) const TOO_LARGE: &[Refusal] =
 /// Of packages with inline deployments.
 pub(super) const OWNED: &[Refusal] =
     &[(409, "owned_by_other", "A deployment that is declared here belongs to someone else.")];
+
+/// Of pushes with `if_unchanged`.
+pub(super) const UNCHANGED: &[Refusal] = &[(
+    412,
+    "precondition_failed",
+    "With `if_unchanged`: a document was changed since it was read; each is in `errors`.",
+)];
+
+/// Of pushes that prune.
+pub(super) const EMPTIED: &[Refusal] = &[(
+    409,
+    "bundle_emptied",
+    "Pruning would delete every document of the bundle; allow it with `allow_empty=true`.",
+)];
 
 /// Of packages with a version.
 pub(super) const PUBLISHED: &[Refusal] = &[(

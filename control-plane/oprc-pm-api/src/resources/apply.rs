@@ -5,7 +5,7 @@ use http::StatusCode;
 use oprc_cp_storage::keys::Key;
 use oprc_models::{
     difference::Difference,
-    document::{self, Format, Kind, Node, PackageDocument, Parsed},
+    document::{self, Format, Kind, Node, PackageDocument, Parsed, ReadAs},
     meta::Source,
     names::BundleName,
     problem::Violation,
@@ -22,8 +22,8 @@ use crate::{
     params::Params,
     splice::{Object, array},
     writes::{
-        Applied, BundlePush, BundleWritten, Document, DocumentSpec, Error, Outcome, Preview, Site,
-        Touched,
+        Applied, BundlePush, BundleWritten, Conditions, Document, DocumentSpec, Error, Outcome,
+        Preview, Site, Touched,
     },
 };
 
@@ -37,9 +37,11 @@ const MAX_SOURCE_BYTES: usize = 1024;
 struct Request {
     bundle: Option<BundleName>,
     prune: bool,
+    allow_empty: bool,
     force: bool,
     is_dry_run: bool,
     is_strict: bool,
+    if_unchanged: bool,
     source: Option<Source>,
 }
 
@@ -48,13 +50,19 @@ impl Request {
         let request = Self {
             bundle: params.get("bundle")?,
             prune: params.flag("prune")?,
+            allow_empty: params.flag("allow_empty")?,
             force: params.flag("force")?,
             is_dry_run: params.flag("dry_run")?,
             is_strict: params.flag("strict")?,
+            if_unchanged: params.flag("if_unchanged")?,
             source: source(params)?,
         };
         if (request.prune || request.force) && request.bundle.is_none() {
             let detail = "prune and force: want a bundle, whose documents are meant";
+            return Err(ApiError::bad_request("invalid_parameter", detail));
+        }
+        if request.allow_empty && !request.prune {
+            let detail = "allow_empty: only a push with prune=true deletes documents";
             return Err(ApiError::bad_request("invalid_parameter", detail));
         }
         Ok(request)
@@ -91,8 +99,15 @@ pub(crate) async fn apply(Shared(app): SharedApp, call: Call) -> Answer {
     let limits = Limits { max_body_bytes: app.limits.max_apply_bytes, ..app.limits };
     let (bytes, format) = body::read(&call.headers, call.body, &limits).await?;
     let (is_strict, max_documents) = (request.is_strict, limits.max_apply_documents);
+    let if_unchanged = request.if_unchanged;
     // Reading megabytes takes longer than others on the same thread should wait.
-    let read = tokio::task::spawn_blocking(move || read(&bytes, format, max_documents, is_strict));
+    let read = tokio::task::spawn_blocking(move || {
+        let mut read = read(&bytes, format, max_documents, is_strict)?;
+        for document in &mut read.value {
+            document.conditions.if_unchanged = if_unchanged;
+        }
+        Ok(read)
+    });
     let read = read.await.map_err(|_| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the body cannot be read")
     })?;
@@ -107,6 +122,7 @@ pub(crate) async fn apply(Shared(app): SharedApp, call: Call) -> Answer {
         documents: &documents,
         bundle: request.bundle.as_ref(),
         prune: request.prune,
+        allow_empty: request.allow_empty,
         force: request.force,
         by,
         permit: &|touched: &[Touched]| permit(&grants, touched),
@@ -188,39 +204,47 @@ fn placed(at: &str, violations: Vec<Violation>) -> impl Iterator<Item = Violatio
     })
 }
 
+/// The conditions of a document that was `read_as` this.
+fn conditions(read_as: Option<ReadAs>) -> Conditions {
+    Conditions { read_as, ..Conditions::default() }
+}
+
 /// The documents that stand in one place: more than one in a list of deployments.
 fn one(at: &str, node: Node) -> Result<Parsed<Vec<Document>>, Vec<Violation>> {
-    match document::kind(&node) {
-        Some(Kind::Package | Kind::Deployments) => {
+    match document::recognize(&node) {
+        Ok(Kind::Package | Kind::Deployments) => {
+            let whole = document::read_as(&node);
+            let listed = node.get("deployments").map(Node::elements).unwrap_or_default();
+            let mut listed: Vec<_> = listed.iter().map(document::read_as).collect();
             let Parsed { value, warnings } = document::package_node(node)?;
             let value = match value {
                 PackageDocument::Package(package) => {
-                    vec![Document { at: at.to_owned(), spec: DocumentSpec::Package(package) }]
+                    let spec = DocumentSpec::Package(package);
+                    vec![Document { at: at.to_owned(), spec, conditions: conditions(whole) }]
                 }
                 PackageDocument::Deployments(list) => {
                     let of = |(index, deployment)| Document {
                         at: format!("{at}/deployments/{index}"),
                         spec: DocumentSpec::Deployment(deployment),
+                        conditions: conditions(listed.get_mut(index).and_then(Option::take)),
                     };
                     list.into_iter().enumerate().map(of).collect()
                 }
             };
             Ok(Parsed { value, warnings })
         }
-        Some(Kind::Deployment) => {
+        Ok(Kind::Deployment) => {
+            let conditions = conditions(document::read_as(&node));
             let Parsed { value, warnings } = document::deployment_node(node)?;
             let spec = DocumentSpec::Deployment(value);
-            Ok(Parsed { value: vec![Document { at: at.to_owned(), spec }], warnings })
+            Ok(Parsed { value: vec![Document { at: at.to_owned(), spec, conditions }], warnings })
         }
-        Some(Kind::RoleBinding) => {
+        Ok(Kind::RoleBinding) => {
             let message = "a role binding: want a package or a deployment; bindings are pushed one \
                            by one, at /role-bindings";
             Err(vec![Violation::new("", message)])
         }
-        None => {
-            let message = "neither a package nor a deployment: want name, class_key or kind";
-            Err(vec![Violation::new("", message)])
-        }
+        Err(violation) => Err(vec![violation]),
     }
 }
 

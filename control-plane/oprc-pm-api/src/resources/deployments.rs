@@ -48,7 +48,7 @@ pub(crate) async fn replace(
 }
 
 async fn push(app: &App, call: Call, path_key: Option<DeploymentKey>, verb: Verb) -> Answer {
-    let pushed = Pushed::read(app, call, document::deployment).await?;
+    let pushed = Pushed::read(app, call, document::deployment_node).await?;
     let spec = &pushed.document;
     pushed.by.intends(&Key::Deployment(spec.key.clone()));
     check_name(path_key.as_ref(), &spec.key, "/key")?;

@@ -49,7 +49,7 @@ pub(crate) async fn replace(
 }
 
 async fn push(app: &App, call: Call, path_name: Option<PackageName>, verb: Verb) -> Answer {
-    let pushed = Pushed::read(app, call, document::package).await?;
+    let pushed = Pushed::read(app, call, document::package_node).await?;
     let spec = match &pushed.document {
         PackageDocument::Package(spec) => spec,
         PackageDocument::Deployments(list) => {
@@ -74,7 +74,8 @@ async fn push_list(
     for deployment in list {
         pushed.by.intends(&Key::Deployment(deployment.key.clone()));
     }
-    if pushed.conditions != Conditions::default() {
+    let Conditions { if_match, if_none_match, .. } = &pushed.conditions;
+    if if_match.is_some() || if_none_match.is_some() {
         let detail = "this is a list of deployments: conditions go with one document";
         return Err(ApiError::bad_request("invalid_header", detail));
     }

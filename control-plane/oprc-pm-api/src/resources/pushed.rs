@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use oprc_models::{
-    document::{Format, Parsed},
+    document::{self, Node, Parsed},
     problem::Violation,
 };
 
@@ -24,18 +24,22 @@ pub(super) struct Pushed<T> {
 }
 
 impl<T> Pushed<T> {
-    /// Takes the query's `strict`, the conditions and the body.
+    /// Takes the query's `strict` and `if_unchanged`, the conditions and the body.
     pub(super) async fn read(
         app: &App,
         call: Call,
-        parse: impl FnOnce(&[u8], Format) -> Result<Parsed<T>, Vec<Violation>>,
+        parse: impl FnOnce(Node) -> Result<Parsed<T>, Vec<Violation>>,
     ) -> Result<Self, ApiError> {
         let mut params = call.params()?;
         let is_strict = params.flag("strict")?;
+        let if_unchanged = params.flag("if_unchanged")?;
         params.finish()?;
         let conditions = etag::conditions(&call.headers)?;
         let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
-        let Parsed { value, warnings } = body::accept(parse(&bytes, format), is_strict)?;
+        let node = document::document(&bytes, format).map_err(ApiError::invalid_document)?;
+        let conditions =
+            Conditions { read_as: document::read_as(&node), if_unchanged, ..conditions };
+        let Parsed { value, warnings } = body::accept(parse(node), is_strict)?;
         Ok(Self { document: value, warnings, conditions, by: call.by })
     }
 

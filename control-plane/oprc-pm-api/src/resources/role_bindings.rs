@@ -35,7 +35,7 @@ pub(crate) async fn replace(
 }
 
 async fn push(app: &App, call: Call, path_name: Option<BindingName>, verb: Verb) -> Answer {
-    let pushed = Pushed::read(app, call, document::role_binding).await?;
+    let pushed = Pushed::read(app, call, document::role_binding_node).await?;
     let spec = &pushed.document;
     pushed.by.intends(&Key::RoleBinding(spec.name.clone()));
     check_name(path_name.as_ref(), &spec.name, "/name")?;

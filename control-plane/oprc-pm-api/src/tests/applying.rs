@@ -113,6 +113,24 @@ async fn every_violation_of_every_document() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn documents_of_other_systems_are_refused() {
+    let world = World::new().await;
+    let documents = [
+        json!({"kind": "Service", "name": "web", "classes": [{"key": "C"}]}),
+        json!({"apiVersion": "v2", "name": "chart", "version": "1.0.0"}),
+        json!({"name": "CI", "on": ["push"], "jobs": {}}),
+        json!({"name": "web", "version": "1.0.0", "dependencies": {"left-pad": "^1"}}),
+    ];
+    for query in ["", "?strict=true"] {
+        let problem = apply(&world, query, &documents).await.refused(400, "invalid_document");
+        assert_eq!(pointers(&problem), ["/0/kind", "/1/apiVersion", "/2", "/3"]);
+    }
+    let foreign = json!({"kind": "Service", "name": "web"});
+    world.put("/api/v1/packages/web", foreign).await.refused(400, "invalid_document");
+    apply(&world, "", &[json!({"kind": "Package", "name": "empty"})]).await.is(200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn cycles_through_what_is_stored() {
     let world = World::new().await;
     world.put("/api/v1/packages/b", needing("b", &["a"])).await.is(201);
@@ -175,8 +193,37 @@ async fn pruning_touches_nothing_else() {
     assert_eq!(outcomes(&again), ["shop unchanged 1"]);
     assert_eq!(world.revision().await, before);
     // The package takes its own deployments with it.
-    let gone = apply(&world, "?bundle=ours&prune=true", &[]).await.is(200);
+    let gone = apply(&world, "?bundle=ours&prune=true&allow_empty=true", &[]).await.is(200);
     assert_eq!(outcomes(&gone), ["shop deleted 1", "i deleted 1"]);
+}
+
+/// A push of the wrong files, or of none, does not delete what the bundle owns.
+#[tokio::test(start_paused = true)]
+async fn a_push_that_would_empty_its_bundle_is_refused() {
+    let world = World::new().await;
+    // A bundle that owns nothing cannot lose anything.
+    apply(&world, "?bundle=ours&prune=true", &[]).await.is(200);
+    apply(&world, "?bundle=ours", &[with_inline("shop", &["i"]), deployment("d", "shop")])
+        .await
+        .is(200);
+    let before = world.revision().await;
+    for documents in [&[][..], &[package("other")]] {
+        for query in ["?bundle=ours&prune=true", "?bundle=ours&prune=true&dry_run=true"] {
+            let reply = apply(&world, query, documents).await;
+            let detail = reply.refused(409, "bundle_emptied")["detail"].to_string();
+            assert!(detail.contains("bundle ours") && detail.contains("all 2"), "{detail}");
+        }
+    }
+    assert_eq!(world.revision().await, before, "nothing is written");
+    // One document that stays is enough.
+    let rest = apply(&world, "?bundle=ours&prune=true", &[package("shop")]).await.is(200);
+    assert_eq!(outcomes(&rest), ["shop replaced 2", "i deleted 1", "d deleted 1"]);
+    // What is being deleted already is not lost again.
+    let query = "?bundle=ours&prune=true&allow_empty=true";
+    let gone = apply(&world, query, &[]).await.is(200);
+    assert_eq!(outcomes(&gone), ["shop deleted 2"]);
+    apply(&world, "?bundle=ours&prune=true", &[]).await.is(200);
+    apply(&world, "?bundle=ours&allow_empty=true", &[]).await.refused(400, "invalid_parameter");
 }
 
 #[tokio::test(start_paused = true)]

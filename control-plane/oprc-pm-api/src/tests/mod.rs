@@ -12,6 +12,7 @@ mod hostile;
 mod inline;
 mod lists;
 mod observed;
+mod same;
 mod specs;
 mod staging;
 mod versions;

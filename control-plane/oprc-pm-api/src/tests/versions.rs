@@ -2,6 +2,7 @@
 
 use http::Method;
 use oprc_cp_storage::{Store, keys::Key};
+use oprc_models::version::VersionPolicy;
 use serde_json::{Value, json};
 
 use super::{
@@ -30,6 +31,19 @@ async fn versions(world: &World) -> Vec<String> {
     let star = |item: &Value| if item["current"] == true { "*" } else { "" };
     let items = list["items"].as_array().unwrap().iter();
     items.map(|item| format!("{}{}", item["version"].as_str().unwrap(), star(item))).collect()
+}
+
+/// A world in which what is published is never replaced.
+async fn immutable() -> World {
+    let limits = Limits { version_policy: VersionPolicy::Immutable, ..Limits::default() };
+    World::with_limits(limits).await
+}
+
+/// The image of what is published under `version`.
+async fn image(world: &World, version: &str) -> String {
+    let one = world.get(&format!("{PATH}?version={version}")).await.is(200).json();
+    let image = &one["functions"][0]["provision_config"]["container_image"];
+    image.as_str().unwrap().to_owned()
 }
 
 async fn current(world: &World) -> Value {
@@ -84,10 +98,10 @@ async fn what_is_beside_is_told() {
         .refused(412, "precondition_failed");
 }
 
-/// Whatever way it comes.
+/// Where versions are immutable, whatever way the push comes.
 #[tokio::test(start_paused = true)]
-async fn a_published_version_stays_what_it_is() {
-    let world = World::new().await;
+async fn immutable_versions_stay_what_they_are() {
+    let world = immutable().await;
     world.put(PATH, shop("1.0.0")).await.is(201);
     world.put(PATH, shop("1.1.0")).await.is(200);
     for version in ["1.1.0", "1.0", "v1.0.0+build.7"] {
@@ -118,6 +132,99 @@ async fn a_published_version_stays_what_it_is() {
     assert_eq!(is_new["meta"]["generation"], 6, "the same again is nothing new");
 }
 
+/// By default a push with other content is a new generation of its version.
+#[tokio::test(start_paused = true)]
+async fn a_push_replaces_its_version() {
+    let world = World::new().await;
+    world.put(PATH, shop("1.0")).await.is(201);
+    let following = deployment("following", "shop");
+    world.put("/api/v1/deployments/following", following).await.is(201);
+    for (key, pin) in [("pinned", "^1"), ("elsewhere", "^2")] {
+        let pinned = with(deployment(key, "shop"), "package_version", json!(pin));
+        world.put(&format!("/api/v1/deployments/{key}"), pinned).await.is(201);
+    }
+    let needing = with(package("other"), "dependencies", json!(["shop@~1.0"]));
+    world.put("/api/v1/packages/other", needing).await.is(201);
+    let before = world.get(&format!("{PATH}?version=1.0")).await.is(200).json();
+
+    let dry = apply(&world, "?dry_run=true", &[changed("1.0.0")]).await.is(200).json();
+    let message = "this replaces what is published as version 1.0.0 of package shop: deployment \
+                   following, deployment pinned, package other resolve to it; give it a new version \
+                   to leave them as they are";
+    assert_eq!(dry["warnings"][0], json!({ "pointer": "/0/version", "message": message }));
+    assert_eq!(image(&world, "1.0").await, "shop/add:1.0", "a dry run writes nothing");
+    let reply = world.put(PATH, changed("1.0.0")).await.is(200).json();
+    assert_eq!(reply["meta"]["generation"], 2);
+    assert_eq!(reply["warnings"], json!([{ "pointer": "/version", "message": message }]));
+    let after = world.get(&format!("{PATH}?version=1.0")).await.is(200).json();
+    let published = |one: &Value, field: &str| one["published"][field].clone();
+    assert_eq!(published(&after, "created_at"), published(&before, "created_at"));
+    assert_ne!(published(&after, "content_hash"), published(&before, "content_hash"));
+    let was = world.get(&format!("{PATH}/revisions/1")).await.is(200).json();
+    assert_eq!(was["functions"], before["functions"], "what was replaced is in the history");
+    let again = world.put(PATH, changed("1.0.0")).await.is(200).json();
+    assert_eq!((&again["meta"]["generation"], again.get("warnings")), (&json!(2), None));
+    // A create is still of what is not there.
+    world.post("/api/v1/packages", shop("1.0.0")).await.refused(409, "already_exists");
+}
+
+/// What was published before the current version is replaced where it is archived.
+#[tokio::test(start_paused = true)]
+async fn a_push_replaces_an_older_version() {
+    let world = World::new().await;
+    world.put(PATH, shop("1.0.0")).await.is(201);
+    world.put(PATH, shop("2.0.0")).await.is(200);
+    let pinned = with(deployment("pinned", "shop"), "package_version", json!("^1"));
+    world.put("/api/v1/deployments/pinned", pinned).await.is(201);
+    let dry = apply(&world, "?dry_run=true", &[changed("1.0.0")]).await.is(200).json();
+    assert_eq!(dry["items"][0]["outcome"], "published");
+    let pointer = "/functions/0/provision_config/container_image";
+    assert_eq!(dry["items"][0]["changes"][0]["pointer"], pointer, "{dry}");
+    let reply = world.put(PATH, changed("1.0.0")).await.is(200).json();
+    assert_eq!(reply["version"], "2.0.0", "the package stays what it is");
+    let messages: Vec<&str> = reply["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|w| w["message"].as_str().unwrap())
+        .collect();
+    assert!(messages[0].starts_with("1.0.0 is lower"), "{messages:?}");
+    assert!(
+        messages[1].contains("1.0.0 of package shop: deployment pinned resolves to it"),
+        "{messages:?}"
+    );
+    assert_eq!(image(&world, "1.0.0").await, "shop/add:other");
+    assert_eq!(image(&world, "2.0.0").await, "shop/add:2.0.0");
+    let again = apply(&world, "", &[changed("1.0.0")]).await.is(200);
+    assert_eq!(outcomes(&again), ["shop unchanged 2"]);
+    // While the package is that version, what is archived under it is out of date, and not read.
+    world.post(&format!("{PATH}/rollback"), json!({ "generation": 1 })).await.is(200);
+    assert_eq!(image(&world, "1.0.0").await, "shop/add:1.0.0");
+    world.put(PATH, shop("3.0.0")).await.is(200);
+    assert_eq!(image(&world, "1.0.0").await, "shop/add:1.0.0", "as it was when it was left");
+}
+
+/// A package can ask for its versions to be left alone.
+#[tokio::test(start_paused = true)]
+async fn a_package_makes_its_versions_immutable() {
+    let world = World::new().await;
+    let fixed = |document: Value| with(document, "metadata", json!({ "immutable": true }));
+    world.put(PATH, fixed(shop("1.0.0"))).await.is(201);
+    for document in [changed("1.0.0"), fixed(changed("1.0.0"))] {
+        world.put(PATH, document.clone()).await.refused(409, "version_exists");
+        apply(&world, "", &[document]).await.refused(409, "version_exists");
+    }
+    // A version stays as it was published, whatever is said of later ones.
+    world.put(PATH, shop("2.0.0")).await.is(200);
+    world.put(PATH, changed("1.0.0")).await.refused(409, "version_exists");
+    world.put(PATH, fixed(changed("2.0.0"))).await.refused(409, "version_exists");
+    world.put(PATH, changed("2.0.0")).await.is(200);
+    // The same content without the mark takes the mark away.
+    world.put(PATH, fixed(shop("3.0.0"))).await.is(200);
+    world.put(PATH, shop("3.0.0")).await.is(200);
+    world.put(PATH, changed("3.0.0")).await.is(200);
+}
+
 /// A push without a version is as before there were any; what was published remains.
 #[tokio::test(start_paused = true)]
 async fn without_a_version() {
@@ -130,9 +237,14 @@ async fn without_a_version() {
     world.put(PATH, bare).await.is(200);
     assert_eq!(versions(&world).await, ["1.0.0"]);
     assert_eq!(current(&world).await, Value::Null);
-    world.put(PATH, changed("1.0.0")).await.refused(409, "version_exists");
     world.put(PATH, shop("0.1.0")).await.is(200);
     assert_eq!(versions(&world).await, ["1.0.0", "0.1.0*"]);
+    // It becomes a version that is archived, with other content.
+    let reply = world.put(PATH, changed("1.0.0")).await.is(200).json();
+    assert!(reply["warnings"][0]["message"].as_str().unwrap().contains("version 1.0.0"), "{reply}");
+    assert_eq!(image(&world, "1.0.0").await, "shop/add:other");
+    world.put(PATH, shop("2.0.0")).await.is(200);
+    assert_eq!(image(&world, "1.0.0").await, "shop/add:other", "the archive follows");
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,9 +259,14 @@ async fn rolling_back_goes_back() {
     let after = world.get(&format!("{PATH}?version=1.0")).await.is(200).json();
     assert_eq!(after["published"]["created_at"], before["published"]["created_at"]);
     // The push that was taken back is made once more.
-    world.put(PATH, changed("2.0.0")).await.refused(409, "version_exists");
     world.put(PATH, shop("2.0.0")).await.is(200);
     assert_eq!(current(&world).await, "2.0.0");
+    // Back to what was replaced under the same version.
+    world.put(PATH, changed("2.0.0")).await.is(200);
+    let path = format!("{PATH}/rollback");
+    let back = world.post(&path, json!({ "generation": 4 })).await.is(200).json();
+    assert!(back["warnings"][0]["message"].as_str().unwrap().contains("version 2.0.0"), "{back}");
+    assert_eq!(image(&world, "2.0.0").await, "shop/add:2.0.0");
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,10 +310,11 @@ async fn versions_are_read() {
 
 /// Many at once, answers that are lost: one content for each version, and each that was accepted.
 #[tokio::test(start_paused = true)]
-async fn a_version_has_one_content_whoever_pushes_it() {
+async fn an_immutable_version_has_one_content() {
     for history in [20, 0] {
-        let world =
-            World::with_limits(Limits { max_revisions: history, ..Limits::default() }).await;
+        let version_policy = VersionPolicy::Immutable;
+        let limits = Limits { max_revisions: history, version_policy, ..Limits::default() };
+        let world = World::with_limits(limits).await;
         world.put(PATH, shop("5.0.0")).await.is(201);
         let pushes = (0..8).map(|i| {
             let content = if i % 2 == 0 { shop("4.0.0") } else { changed("4.0.0") };
@@ -216,7 +334,7 @@ async fn a_version_has_one_content_whoever_pushes_it() {
 /// One that is created while the old is on its way out begins without its versions.
 #[tokio::test(start_paused = true)]
 async fn the_next_incarnation_begins_clean() {
-    let world = World::new().await;
+    let world = immutable().await;
     world.put(PATH, shop("1.0.0")).await.is(201);
     world.put(PATH, shop("2.0.0")).await.is(200);
     world.delete(PATH).await.is(202);
@@ -329,7 +447,7 @@ fn shop_pinned(requirement: &str) -> Value {
 /// A package that was stored before there were versions is published under its own.
 #[tokio::test(start_paused = true)]
 async fn packages_of_before_are_published() {
-    let world = World::new().await;
+    let world = immutable().await;
     let meta = json!({
         "uid": "u", "generation": 7,
         "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-02T00:00:00Z",

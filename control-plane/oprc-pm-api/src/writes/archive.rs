@@ -2,17 +2,20 @@
 //! transaction that replaces it. So a create costs no more for it, and no generation is missing. And
 //! what a package was published as, under its version, when it becomes another.
 //!
-//! Invariant: what stands under a generation is what that generation was, and under a version what
-//! is published as that. So archiving early, before
-//! the document is replaced, is harmless, and that is what is done where one transaction does not
-//! hold both.
+//! Invariant: what stands under a generation is what that generation was; what stands under a version
+//! is read only while the package is another version, and is written when it becomes one. So
+//! archiving early, before the document is replaced, is harmless, and that is what is done where one
+//! transaction does not hold both.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use oprc_cp_storage::{Check, Op, Precondition, Txn, Write, keys::Key};
 use oprc_models::{
-    deployment::OClassDeployment, meta::Stored, package::OPackage, version::StoredVersion,
+    deployment::OClassDeployment,
+    meta::Stored,
+    package::OPackage,
+    version::{StoredVersion, is_same_content},
 };
 
 use super::{
@@ -67,7 +70,13 @@ impl Former {
         };
         let (name, version) = versions::replaced(stored, next)?;
         let precondition = match view.archived_version(&name, &version) {
-            Some(entry) if *entry.value.uid == *stored.meta.uid => return None,
+            // It stands there already, unless what was archived early was replaced since.
+            Some(entry)
+                if *entry.value.uid == *stored.meta.uid
+                    && is_same_content(&entry.value.unpack().spec, &stored.spec) =>
+            {
+                return None;
+            }
             Some(entry) => Precondition::At(entry.revision),
             None => Precondition::Absent,
         };

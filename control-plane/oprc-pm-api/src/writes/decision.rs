@@ -5,11 +5,14 @@ use std::sync::Arc;
 use oprc_controller_runtime::cache::Entry;
 use oprc_cp_storage::{Check, Precondition, Revision, keys::Key};
 use oprc_models::{
+    canonical::Canonical,
     deployment::OClassDeployment,
+    document::ReadAs,
     meta::{Meta, Source, Stored, Timestamp},
     names::PackageName,
     problem::Violation,
     role,
+    version::VersionPolicy,
 };
 
 use super::{
@@ -49,6 +52,10 @@ pub struct Conditions {
     pub if_match: Option<Tags>,
     /// It must not be there, as any of these.
     pub if_none_match: Option<Tags>,
+    /// The stored document that the pushed one was read from, if it says.
+    pub read_as: Option<ReadAs>,
+    /// `true` if the write is refused where the document changed since it was read.
+    pub if_unchanged: bool,
 }
 
 impl Conditions {
@@ -67,6 +74,27 @@ impl Conditions {
         matches && none_matches
     }
 
+    /// Describes the change of `entry` since the pushed document was read; `None` if there was none.
+    ///
+    /// An equal generation is no change even if the revision moved on: it does so for what the system
+    /// keeps beside the spec.
+    fn outdated<T>(&self, entry: &Entry<Stored<T>>) -> Option<Violation> {
+        let read = self.read_as.as_ref()?;
+        let meta = &entry.value.meta;
+        let is_same_spec =
+            read.generation == Some(meta.generation) && read.uid.as_deref() == Some(&meta.uid);
+        if is_same_spec || Revision(read.resource_version) >= entry.revision {
+            return None;
+        }
+        let by = meta.written_by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let message = format!(
+            "this was read at resource_version {}, and {} is there since: generation {}, written{by} \
+             at {}",
+            read.resource_version, entry.revision, meta.generation, meta.updated_at
+        );
+        Some(Violation::new(OUTDATED_AT, message))
+    }
+
     pub(super) fn check<T>(
         &self,
         key: &Key,
@@ -79,6 +107,9 @@ impl Conditions {
         Err(Error::PreconditionFailed { key: key.to_string(), generation })
     }
 }
+
+/// Where a document says what it was read as.
+const OUTDATED_AT: &str = "/meta/resource_version";
 
 /// Who asks for a write, from where and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,7 +168,7 @@ pub enum Outcome {
     Created,
     /// The document has a new generation.
     Replaced,
-    /// The document was the same already.
+    /// The document meant the same already.
     Unchanged,
     /// It is published as a version, and the package stays what it is.
     Published,
@@ -150,10 +181,11 @@ pub enum Outcome {
     Removed,
 }
 
-/// Time and uids for one decision.
+/// The surroundings of one decision: time, uids, and the installation's rules.
 pub(super) struct Stamp<'a> {
     pub(super) now: Timestamp,
     pub(super) new_uid: &'a (dyn Fn() -> String + Send + Sync),
+    pub(super) version_policy: VersionPolicy,
 }
 
 /// The document that a request is about.
@@ -255,12 +287,12 @@ pub(super) enum Step<T> {
     Keep(Entry<Stored<T>>),
 }
 
-impl<T: PartialEq> Step<T> {
+impl<T: Canonical> Step<T> {
     pub(super) fn of(key: &Key, found: Found<T>, spec: &T) -> Result<Self, Error> {
         match found {
             Found::Absent => Ok(Self::Create),
             Found::Present(entry) if entry.value.meta.is_deleting() => Ok(Self::Recreate(entry)),
-            Found::Present(entry) if entry.value.spec == *spec => Ok(Self::Keep(entry)),
+            Found::Present(entry) if entry.value.spec.is_same(spec) => Ok(Self::Keep(entry)),
             Found::Present(entry) => Ok(Self::Replace(entry)),
             Found::Unreadable(reason) => Err(Error::Unreadable { key: key.to_string(), reason }),
         }
@@ -277,6 +309,7 @@ impl<T: PartialEq> Step<T> {
                 && entry.value.meta.correlation_id.as_deref() == push.by.correlation_id);
         if !is_repeated {
             push.conditions.check(key, entry)?;
+            self.require_unchanged(push.conditions)?;
         }
         match (self, push.verb) {
             (Self::Replace(entry), Verb::Create) => Err(Error::AlreadyExists {
@@ -309,6 +342,31 @@ impl Step<OClassDeployment> {
 }
 
 impl<T> Step<T> {
+    /// Warns that the push replaces what another wrote since the document was read.
+    pub(super) fn outdated(&self, conditions: &Conditions) -> Option<Violation> {
+        match self {
+            Self::Replace(entry) => conditions.outdated(entry),
+            Self::Create | Self::Recreate(_) | Self::Keep(_) => None,
+        }
+    }
+
+    /// Refuses to write over a change since the document was read, if that is a condition.
+    fn require_unchanged(&self, conditions: &Conditions) -> Result<(), Error> {
+        if !conditions.if_unchanged {
+            return Ok(());
+        }
+        let outdated = match (self, &conditions.read_as) {
+            (Self::Create | Self::Recreate(_), Some(_)) => {
+                Some(Violation::new(OUTDATED_AT, "it was deleted since this was read"))
+            }
+            _ => self.outdated(conditions),
+        };
+        match outdated {
+            Some(violation) => Err(Error::Outdated { violations: vec![violation] }),
+            None => Ok(()),
+        }
+    }
+
     fn entry(&self) -> Option<&Entry<Stored<T>>> {
         match self {
             Self::Create => None,

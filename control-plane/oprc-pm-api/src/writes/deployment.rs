@@ -39,6 +39,7 @@ pub(super) fn put<'p>(
 
     let package = view.package_after(&deployment.package_name);
     let outcome = step.outcome();
+    let outdated = step.outdated(push.conditions);
     let mut decision = match step {
         Step::Keep(entry) if !view.scope.claims(&entry.value.meta) => {
             Decision::new(outcome, kept(key, &entry))
@@ -70,7 +71,8 @@ pub(super) fn put<'p>(
             decision
         }
     };
-    decision.warnings = references::of_deployment(view, &package, deployment);
+    decision.warnings.extend(outdated);
+    decision.warnings.extend(references::of_deployment(view, &package, deployment));
     Ok(decision)
 }
 

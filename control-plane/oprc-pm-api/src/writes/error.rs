@@ -2,7 +2,7 @@
 
 use oprc_controller_runtime::cache::Stale;
 use oprc_cp_storage::{BoxError, Error as StoreError};
-use oprc_models::problem::Violation;
+use oprc_models::{names::BundleName, problem::Violation};
 
 use crate::auth::Missing;
 
@@ -56,6 +56,17 @@ pub enum Error {
         /// Who; the pointer is empty.
         dependants: Vec<Violation>,
     },
+    /// A pruning push that would delete every document of its bundle.
+    #[error(
+        "the push has no document of bundle {bundle} and would delete all {n_documents} that it \
+         owns: check what was pushed, or allow it with allow_empty=true (oprc: --allow-empty)"
+    )]
+    WouldEmpty {
+        /// The bundle.
+        bundle: BundleName,
+        /// Number of documents that would be deleted.
+        n_documents: usize,
+    },
     /// A removal by force of what can go without.
     #[error("{key} is not removed by force: {why}")]
     ForceRefused {
@@ -71,6 +82,14 @@ pub enum Error {
         key: String,
         /// The generation that is there; none: it is absent.
         generation: Option<u64>,
+    },
+    /// Documents that were changed since those that are pushed were read.
+    #[error(
+        "a document was changed since it was read: read it again, or push without if_unchanged"
+    )]
+    Outdated {
+        /// Which, and how.
+        violations: Vec<Violation>,
     },
     /// What is stored cannot be read, and is left alone.
     #[error("the stored value of {key} cannot be read and is not overwritten: {reason}")]

@@ -44,10 +44,11 @@ use oprc_cp_storage::{
 };
 use oprc_models::{
     deployment::OClassDeployment,
-    meta::Meta,
+    meta::{Meta, Timestamp},
     names::{ClusterName, DeploymentKey, PackageName},
     package::OPackage,
     problem::Violation,
+    version::VersionPolicy,
 };
 
 pub(crate) use self::bundle::sees;
@@ -93,6 +94,7 @@ pub struct Writes {
     turns: Arc<[tokio::sync::Mutex<()>]>,
     max_revisions: usize,
     max_txn_ops: usize,
+    version_policy: VersionPolicy,
 }
 
 /// A write that was accepted, and may have changed nothing.
@@ -126,7 +128,24 @@ impl Writes {
     ) -> Self {
         let turns = (0..N_TURNS).map(|_| tokio::sync::Mutex::new(())).collect();
         let (max_revisions, max_txn_ops) = (DEFAULT_MAX_REVISIONS, store.max_txn_ops());
-        Self { store, cache, freshness, now, new_uid, turns, max_revisions, max_txn_ops }
+        let version_policy = VersionPolicy::default();
+        Self {
+            store,
+            cache,
+            freshness,
+            now,
+            new_uid,
+            turns,
+            max_revisions,
+            max_txn_ops,
+            version_policy,
+        }
+    }
+
+    /// Treats pushes that change what is published under their version by `policy`.
+    #[must_use]
+    pub fn with_version_policy(self, version_policy: VersionPolicy) -> Self {
+        Self { version_policy, ..self }
     }
 
     /// Archives what is replaced, unless `max_revisions` is 0. How many are kept is up to the
@@ -320,7 +339,7 @@ impl Writes {
                 seen = Seen::default();
                 is_fresh = true;
             }
-            let stamp = Stamp { now: (self.now)(), new_uid: &*self.new_uid };
+            let stamp = self.stamp((self.now)());
             let decided = self.decided(&seen, |view| decide(view, &stamp));
             let (decisions, archived, stored_at) = match decided {
                 Ok(decided) if decision::may_land(&decided.0, is_fresh) => decided,
@@ -355,6 +374,10 @@ impl Writes {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    fn stamp(&self, now: Timestamp) -> Stamp<'_> {
+        Stamp { now, new_uid: &*self.new_uid, version_policy: self.version_policy }
     }
 
     /// What `decide` makes of the newest state that is known, what is to be archived for it, and

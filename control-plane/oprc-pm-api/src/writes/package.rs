@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use oprc_controller_runtime::cache::Entry;
 use oprc_cp_storage::{Precondition, keys::Key};
 use oprc_models::{
+    canonical::Canonical,
     dependency::Dependency,
     deployment::OClassDeployment,
     meta::Stored,
@@ -66,15 +67,16 @@ pub(super) fn put<'p>(
     if !view.scope.has_package(&package.name) {
         refuse_cycles(view, push)?;
     }
-    let (created_at, check) = match (publishing, live) {
-        (Publishing::Forward { created_at, check }, _) => (created_at, check),
-        (Publishing::Beside { publication, warning }, Some(live)) => {
-            return Ok(beside(view, push, live, publication, warning, stamp));
+    let (created_at, check, replaced) = match (publishing, live) {
+        (Publishing::Forward { created_at, check, warning }, _) => (created_at, check, warning),
+        (Publishing::Beside { publication, warnings }, Some(live)) => {
+            return Ok(beside(view, push, live, publication, warnings, stamp));
         }
         (Publishing::Beside { .. }, None) => unreachable!("there is something beside it"),
     };
 
     let outcome = step.outcome();
+    let outdated = step.outdated(push.conditions);
     let principal = match step {
         Step::Keep(entry) if !view.scope.claims(&entry.value.meta) => kept(key, &entry),
         step => {
@@ -90,7 +92,8 @@ pub(super) fn put<'p>(
     if !decision.others.is_empty() {
         push.by.authority.require(Verb::Update, Kind::Deployment, &package.name)?;
     }
-    decision.warnings = references::of_package(view, push);
+    decision.warnings.extend(outdated.into_iter().chain(replaced));
+    decision.warnings.extend(references::of_package(view, push));
     Ok(decision)
 }
 
@@ -100,7 +103,7 @@ fn beside<'p>(
     push: &'p Push<'p, OPackage>,
     live: &Entry<Stored<OPackage>>,
     publication: Option<Box<Publication>>,
-    warning: Violation,
+    warnings: Vec<Violation>,
     stamp: &Stamp<'_>,
 ) -> Decision<'p> {
     let key = Key::Package(push.spec.name.clone());
@@ -114,8 +117,8 @@ fn beside<'p>(
     let outcome = if publication.is_some() { Outcome::Published } else { Outcome::Unchanged };
     let mut decision = Decision::new(outcome, principal);
     decision.publishes = publication;
-    decision.warnings = references::of_package(view, push);
-    decision.warnings.insert(0, warning);
+    decision.warnings = warnings;
+    decision.warnings.extend(references::of_package(view, push));
     decision
 }
 
@@ -154,7 +157,8 @@ fn declare<'p>(
             others_own.push(Violation::new(format!("/deployments/{index}/key"), message));
             continue;
         }
-        let is_declared_as_before = last.get(&declared.key) == Some(&declared);
+        let is_declared_as_before =
+            last.get(&declared.key).is_some_and(|before| before.is_same(declared));
         let is_owned = |step: &Step<OClassDeployment>| step.owner() == Some(&package.name);
         match Step::of(&key, found.clone(), declared)? {
             step @ Step::Replace(_) if is_declared_as_before && is_owned(&step) => {

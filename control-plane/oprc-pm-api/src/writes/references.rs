@@ -1,7 +1,10 @@
 //! What a document refers to and is not there. Never an error: pushes come in any order.
 
 use oprc_models::{
-    deployment::OClassDeployment, names::ClusterName, package::OPackage, problem::Violation,
+    deployment::OClassDeployment,
+    names::ClusterName,
+    package::{OClass, OPackage},
+    problem::Violation,
 };
 use oprc_planning::resolve::find;
 
@@ -62,11 +65,14 @@ pub(super) fn of_deployment(
             let class = &deployment.class_key;
             let required = deployment.requirement().and_then(Result::ok);
             match find(&Prospect::of_view(view), name, required.as_ref()) {
-                Ok(found) if found.package.classes.iter().any(|it| it.key == *class) => {}
-                Ok(found) => {
-                    let message = format!("the package {} has no class {class} yet", found.node);
-                    warnings.push(Violation::new("/class_key", message));
-                }
+                Ok(found) => match found.package.classes.iter().find(|it| it.key == *class) {
+                    Some(found) => unbound(found, deployment, &mut warnings),
+                    None => {
+                        let message =
+                            format!("the package {} has no class {class} yet", found.node);
+                        warnings.push(Violation::new("/class_key", message));
+                    }
+                },
                 Err(missing) => {
                     warnings.push(Violation::new("/package_version", missing.to_string()));
                 }
@@ -77,6 +83,20 @@ pub(super) fn of_deployment(
     clusters(view, "", deployment, &mut warnings);
     warnings.truncate(MAX_WARNINGS);
     warnings
+}
+
+/// Warns of overrides for functions that `class` does not bind.
+fn unbound(class: &OClass, deployment: &OClassDeployment, warnings: &mut Vec<Violation>) {
+    for (index, change) in deployment.functions.iter().enumerate() {
+        let function = &change.function_key;
+        if !class.function_bindings.iter().any(|binding| binding.function_key == *function) {
+            let message = format!(
+                "class {} does not bind {function}: overriding it changes nothing",
+                class.key
+            );
+            warnings.push(Violation::new(format!("/functions/{index}/function_key"), message));
+        }
+    }
 }
 
 fn clusters(

@@ -70,6 +70,7 @@ fn put<'p>(
     let step = Step::of(&key, view.role_binding(&binding.name), binding)?;
     step.permit(&key, push)?;
     let outcome = step.outcome();
+    let outdated = step.outdated(push.conditions);
     let principal = match step {
         Step::Keep(entry) => Principal::Kept(Document {
             key,
@@ -82,7 +83,9 @@ fn put<'p>(
             Principal::Written(step.draft_without_history(key, spec, None, push.by, stamp))
         }
     };
-    Ok(Decision::new(outcome, principal))
+    let mut decision = Decision::new(outcome, principal);
+    decision.warnings.extend(outdated);
+    Ok(decision)
 }
 
 /// Removes it at once: nothing elsewhere is made of it.

@@ -1,5 +1,7 @@
 //! Units from deployments and packages, by table.
 
+mod fields;
+
 use std::collections::BTreeMap;
 
 use oprc_models::{

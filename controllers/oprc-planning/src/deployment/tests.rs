@@ -253,6 +253,38 @@ fn two_incarnations_never_run_together() {
     }
 }
 
+/// Units that were hashed in the order of their lists keep their hash: no upgrade replaces them.
+#[test]
+fn units_of_older_versions_keep_their_hash() {
+    let bindings =
+        |names: [&str; 2]| names.map(|it| json!({"name": it, "function_key": "cart.add"}));
+    let shop = |names| {
+        let class = json!({"key": "cart", "function_bindings": bindings(names)});
+        package(json!({"classes": [class]}))
+    };
+    let mut world = World::new(json!({"target_envs": ["east"]}));
+    let set = |world: &mut World, package: OPackage| {
+        world.packages.insert(package.name.clone(), package);
+    };
+    set(&mut world, shop(["b", "a"]));
+    world.settle();
+    let unit = &mut world.units.get_mut("east").unwrap().unit;
+    unit.spec_hash = "of an older version".to_owned();
+    check(&world, &[]);
+    set(&mut world, shop(["a", "b"]));
+    check(&world, &[]);
+    // Its cluster came back with a newer generation: it is sent again, as what it was.
+    let unit = world.units["east"].unit.clone();
+    let mut held = record(&unit, RunCondition::Running);
+    held.generation = 7;
+    world.put_record(stored_record(&unit, Some(held), None));
+    check(&world, &["east+8"]);
+    assert_eq!(world.plan().units["east"].unit.spec_hash, "of an older version");
+    // A change is a change.
+    set(&mut world, shop(["a", "c"]));
+    assert_ne!(world.plan().units["east"].unit.spec_hash, "of an older version");
+}
+
 /// What is ahead of us, or differs at the same generation, is answered by a newer generation: after
 /// our store or the CRM's was restored.
 #[test]

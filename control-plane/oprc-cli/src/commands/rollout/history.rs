@@ -6,7 +6,11 @@ use serde_json::{Value, json};
 use crate::{
     Io,
     args::{Format, History, RolloutDiff},
-    commands::{compare::Compared, diff, get::print_document},
+    commands::{
+        compare::{Compared, canonical},
+        diff,
+        get::print_document,
+    },
     error::Error,
     kind::{Kind, Target},
     output::{
@@ -134,8 +138,8 @@ pub(super) async fn diff(
     };
     let compared = Compared {
         subject: format!("{kind}/{name}"),
-        before: Some(at(&client, kind, &name, from).await?),
-        after: Some(at(&client, kind, &name, to).await?),
+        before: Some(canonical(kind, at(&client, kind, &name, from).await?)),
+        after: Some(canonical(kind, at(&client, kind, &name, to).await?)),
     };
     let is_same = compared.before == compared.after;
     diff::show(

@@ -33,3 +33,20 @@ fn finds_documents_in_the_order_of_names() {
         ["a.JSON", "b.yml", "c.yaml", "sub/d.yaml", "sub/deeper/e.yaml", "sub/link.yaml"]
     );
 }
+
+#[test]
+fn hidden_names_are_skipped_unless_named() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir_all(at(".github/workflows")).unwrap();
+    for name in ["a.yaml", ".hidden.yaml", ".github/b.yaml", ".github/workflows/c.yaml"] {
+        fs::write(at(name), "").unwrap();
+    }
+    let file = |name: &str| Source::File(at(name));
+    assert_eq!(find(&[dir.path().to_owned()], true).unwrap(), [file("a.yaml")]);
+    let named = [at(".hidden.yaml"), at(".github")];
+    assert_eq!(
+        find(&named, true).unwrap(),
+        [file(".hidden.yaml"), file(".github/b.yaml"), file(".github/workflows/c.yaml")]
+    );
+}

@@ -35,6 +35,7 @@ pub(crate) fn apply(schemas: &mut Schemas) -> Operation {
         .about(ABOUT)
         .name::<BundleName>(schemas, "bundle", "The documents belong to this bundle.")
         .flag("prune", "Whether what the bundle owns and this push has not is deleted.")
+        .flag("allow_empty", "Allow `prune` to delete every document that the bundle owns.")
         .flag("force", "Whether documents of other bundles are taken.")
         .flag("dry_run", "Whether to tell what would become of it, and write nothing.")
         .text("source_repository", "Where the documents are kept: the repository.")
@@ -44,6 +45,8 @@ pub(crate) fn apply(schemas: &mut Schemas) -> Operation {
         .refuses(refusals::OWNED)
         .refuses(refusals::PUBLISHED)
         .refuses(refusals::IN_USE)
+        .refuses(refusals::UNCHANGED)
+        .refuses(refusals::EMPTIED)
         .refuses(refusals::TOO_LARGE)
         .answers(200, "What became of each, or would.", schema, &examples::applied())
 }

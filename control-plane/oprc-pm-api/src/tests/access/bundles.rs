@@ -102,6 +102,8 @@ async fn what_is_pruned_must_be_theirs() {
     let told = problem["errors"][0]["message"].as_str().unwrap();
     assert_eq!(told, "a package that you may not see needs package shop-d");
     root.delete("/api/v1/packages/hidden-2").await.is(202);
+    dev.post(path, json!([])).await.refused(409, "bundle_emptied");
+    let path = "/api/v1/apply?bundle=own&prune=true&allow_empty=true";
     let pruned = dev.post(path, json!([])).await.is(200).json();
     assert_eq!(pruned["items"][0]["outcome"], "deleted");
 }

@@ -44,7 +44,7 @@ use self::{
     plan::{Parts, Plan},
     stage::Prepared,
 };
-use super::{Error, MAX_CONFLICTS, Outcome, Provenance, Writes, archive, draft};
+use super::{Conditions, Error, MAX_CONFLICTS, Outcome, Provenance, Writes, archive, draft};
 use crate::auth::Authority;
 
 /// How long a push, or another write, waits for a push that is in its way to be decided.
@@ -57,6 +57,8 @@ pub struct Document {
     pub at: String,
     /// What it says.
     pub spec: DocumentSpec,
+    /// What must hold of the stored document; no entity tags.
+    pub conditions: Conditions,
 }
 
 impl Document {
@@ -99,6 +101,8 @@ pub struct BundlePush<'a> {
     pub bundle: Option<&'a BundleName>,
     /// Whether what the bundle has and the push has not is to go.
     pub prune: bool,
+    /// `true` if pruning may remove every document that the bundle owns.
+    pub allow_empty: bool,
     /// Whether what belongs to another bundle, or to a package, is taken from it.
     pub force: bool,
     /// Who asks for it, from where; stored with each document.
@@ -182,6 +186,7 @@ impl Writes {
                 continue;
             }
             (push.permit)(&plan.touched())?;
+            plan.refuse_emptying()?;
             if !plan.writes_something() {
                 break plan;
             }
@@ -222,6 +227,7 @@ impl Writes {
         let parts = Parts::new(push);
         let plan = self.plan(&parts).await?;
         (push.permit)(&plan.touched())?;
+        plan.refuse_emptying()?;
         let differences = preview::differences(&plan)?;
         let effects = preview::effects(&self.cache, &plan, site, plan.now).await;
         Ok(Preview { written: plan.written(), differences, effects })

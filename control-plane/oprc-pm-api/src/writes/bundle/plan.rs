@@ -18,10 +18,11 @@ use crate::writes::{
     Error, Outcome, Push, Verb, Writes,
     archive::{self, Archived, Former},
     bundle::scope::Scope,
-    decision::{Conditions, Decision, Principal, Stamp},
+    decision::{Decision, Principal, Stamp},
     deployment,
     draft::{Draft, Spec},
     package,
+    versions::Publication,
     view::{self, Seen, StoredAt, View},
 };
 
@@ -44,14 +45,13 @@ enum Part<'p> {
     Deployment(Push<'p, OClassDeployment>),
 }
 
-const UNCONDITIONAL: &Conditions = &Conditions { if_match: None, if_none_match: None };
-
 impl<'p> Parts<'p> {
     pub(super) fn new(push: &'p BundlePush<'p>) -> Self {
         let mut scope = Scope::new(push.bundle.cloned(), push.force);
         let mut pushed = BTreeSet::new();
-        let (verb, conditions, by) = (Verb::Apply, UNCONDITIONAL, push.by);
+        let (verb, by) = (Verb::Apply, push.by);
         let documents = push.documents.iter().map(|document| {
+            let conditions = &document.conditions;
             let part = match &document.spec {
                 DocumentSpec::Package(spec) => {
                     scope.add_package(spec);
@@ -84,6 +84,8 @@ pub(super) struct Plan<'p> {
     pub(super) undecided: BTreeSet<PushId>,
     pub(super) push: &'p BundlePush<'p>,
     has_history: bool,
+    /// Number of documents that the bundle owns, where pruning would remove all of them.
+    emptied: Option<usize>,
 }
 
 struct Item<'p> {
@@ -104,7 +106,7 @@ pub(super) fn plan<'p>(writes: &Writes, parts: &'p Parts<'p>) -> Result<Plan<'p>
     refusals.violations.extend(check::duplicates(parts.push.documents));
     refusals.violations.extend(check::cycles(&writes.cache, &parts.scope, parts.push.documents));
     let now = (writes.now)();
-    let stamp = Stamp { now, new_uid: &*writes.new_uid };
+    let stamp = writes.stamp(now);
     let mut plan = Plan {
         items: Vec::with_capacity(parts.documents.len()),
         bundle: None,
@@ -114,6 +116,7 @@ pub(super) fn plan<'p>(writes: &Writes, parts: &'p Parts<'p>) -> Result<Plan<'p>
         undecided: BTreeSet::new(),
         push: parts.push,
         has_history: writes.max_revisions > 0,
+        emptied: None,
     };
     let seen = Seen::default();
     for chunk in parts.documents.chunks(CHUNK) {
@@ -155,8 +158,12 @@ impl<'p> Plan<'p> {
     ) -> Result<(), Error> {
         let Some(bundle) = parts.push.bundle.filter(|_| parts.push.prune) else { return Ok(()) };
         let is_pushed = |key: &Key| parts.pushed.contains(key);
-        let keys = prune::unpushed(&writes.cache.read(), bundle, is_pushed);
+        let (keys, n_owned) = {
+            let state = writes.cache.read();
+            (prune::unpushed(&state, bundle, is_pushed), state.owned_by_bundle(bundle).len())
+        };
         let going: BTreeSet<&Key> = keys.iter().collect();
+        let mut n_pruned = 0;
         let seen = Seen::default();
         for chunk in keys.chunks(CHUNK) {
             let state = writes.cache.read();
@@ -164,13 +171,30 @@ impl<'p> Plan<'p> {
             for key in chunk {
                 let is_going = |other: &Key| going.contains(other);
                 match prune::decide(&view, key, is_going, parts.push.by, stamp) {
-                    Ok(Some(decision)) => self.add(&view, None, decision),
+                    Ok(Some(decision)) => {
+                        n_pruned += 1;
+                        self.add(&view, None, decision);
+                    }
                     Ok(None) => {}
                     Err(error) => refusals.add("", error)?,
                 }
             }
         }
+        // Documents whose deletion was requested before are neither pruned nor kept.
+        let keeps_nothing = keys.len() == n_owned;
+        self.emptied = (n_pruned > 0 && keeps_nothing).then_some(n_pruned);
         Ok(())
+    }
+
+    /// Refuses to prune every document of the bundle unless the caller allows it. The usual cause is
+    /// a push of the wrong files, or of none.
+    pub(super) fn refuse_emptying(&self) -> Result<(), Error> {
+        match (self.emptied, self.push.bundle) {
+            (Some(n_documents), Some(bundle)) if !self.push.allow_empty => {
+                Err(Error::WouldEmpty { bundle: bundle.clone(), n_documents })
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn writes_something(&self) -> bool {
@@ -205,8 +229,11 @@ impl<'p> Plan<'p> {
 
     /// The versions that are published beside what their packages are.
     pub(super) fn published(&self) -> impl Iterator<Item = &StoredVersion> {
-        let publications = self.items.iter().filter_map(|item| item.decision.publishes.as_ref());
-        publications.map(|publication| &publication.stored)
+        self.publications().map(|publication| &publication.stored)
+    }
+
+    pub(super) fn publications(&self) -> impl Iterator<Item = &Publication> {
+        self.items.iter().filter_map(|item| item.decision.publishes.as_deref())
     }
 
     /// What must still be so besides what is written, that which decides the most first.
@@ -369,6 +396,7 @@ fn record(writes: &Writes, plan: &Plan<'_>, now: Timestamp) -> Result<Option<Bun
 #[derive(Default)]
 struct Refusals {
     violations: Vec<Violation>,
+    outdated: Vec<Violation>,
     published: Vec<Violation>,
     owned: Vec<Violation>,
     dependants: Vec<Violation>,
@@ -379,6 +407,7 @@ impl Refusals {
     fn add(&mut self, at: &str, error: Error) -> Result<(), Error> {
         let (told, list) = match error {
             Error::Invalid { violations } => (violations, &mut self.violations),
+            Error::Outdated { violations } => (violations, &mut self.outdated),
             Error::VersionExists { violations, .. } => (violations, &mut self.published),
             Error::Owned { violations } => (violations, &mut self.owned),
             Error::HasDependants { dependants, .. } => (dependants, &mut self.dependants),
@@ -392,17 +421,25 @@ impl Refusals {
     }
 
     fn finish(mut self) -> Result<(), Error> {
-        let lists =
-            [&mut self.violations, &mut self.published, &mut self.owned, &mut self.dependants];
+        let lists = [
+            &mut self.violations,
+            &mut self.outdated,
+            &mut self.published,
+            &mut self.owned,
+            &mut self.dependants,
+        ];
         for list in lists {
             if list.len() > MAX_TOLD {
                 list.truncate(MAX_TOLD);
                 list.push(Violation::new("", "and more"));
             }
         }
-        let Self { violations, published, owned, dependants } = self;
+        let Self { violations, outdated, published, owned, dependants } = self;
         if !violations.is_empty() {
             return Err(Error::Invalid { violations });
+        }
+        if !outdated.is_empty() {
+            return Err(Error::Outdated { violations: outdated });
         }
         if !published.is_empty() {
             let what = "a version of a package that is pushed here".to_owned();

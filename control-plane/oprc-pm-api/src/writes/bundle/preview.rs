@@ -11,6 +11,7 @@ use std::{
 use oprc_controller_runtime::cache::{Cache, State};
 use oprc_cp_storage::keys::Key;
 use oprc_models::{
+    canonical::Canonical,
     cluster::ClusterStatus,
     deployment::OClassDeployment,
     difference::{self, Difference},
@@ -71,23 +72,44 @@ pub struct Effects {
 pub(super) fn differences(plan: &Plan<'_>) -> Result<BTreeMap<Key, Difference>, Error> {
     let mut differences = BTreeMap::new();
     let mut n_changes = 0;
-    for draft in plan.drafts().filter(|draft| !draft.meta.is_deleting()) {
-        let old = match &draft.former {
-            Some(Former::Package(stored)) => serde_json::to_value(&stored.spec)?,
-            Some(Former::Deployment(stored)) => serde_json::to_value(&stored.spec)?,
-            None => continue,
-        };
-        let new: Value = serde_json::from_slice(&draft.spec.encode()?)?;
-        let mut found = difference::between(&old, &new);
+    let mut add = |key: Key, old: &Value, new: &Value| {
+        let mut found = difference::between(old, new);
         let left = MAX_CHANGES - n_changes;
         if found.changes.len() > left {
             found.changes.truncate(left);
             found.is_cut = true;
         }
         n_changes += found.changes.len();
-        differences.insert(draft.key.clone(), found);
+        differences.insert(key, found);
+    };
+    // Versions beside what their packages are, which are replaced.
+    for publication in plan.publications() {
+        let Some(old) = &publication.replaces else { continue };
+        let new = &publication.stored.spec;
+        let key = Key::Package(new.name.clone());
+        add(key, &without_defaults(old)?, &without_defaults(new)?);
+    }
+    for draft in plan.drafts().filter(|draft| !draft.meta.is_deleting()) {
+        let (old, new) = match (&draft.former, &draft.spec) {
+            (Some(Former::Package(old)), Spec::Package(new)) => {
+                (without_defaults(&old.spec)?, without_defaults(*new)?)
+            }
+            (Some(Former::Deployment(old)), Spec::Deployment(new)) => {
+                (without_defaults(&old.spec)?, without_defaults(*new)?)
+            }
+            // No push replaces a document by what is stored.
+            _ => continue,
+        };
+        add(draft.key.clone(), &old, &new);
     }
     Ok(differences)
+}
+
+/// `spec` as JSON. Defaults that are written out are no difference.
+fn without_defaults<T: Canonical + Serialize>(spec: &T) -> Result<Value, serde_json::Error> {
+    let mut spec = spec.clone();
+    spec.drop_defaults();
+    serde_json::to_value(&spec)
 }
 
 /// The documents as the push would leave them.
