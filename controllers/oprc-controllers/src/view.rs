@@ -35,6 +35,10 @@ impl<'a> Lookup<'a> for View<'a> {
         self.0.packages.get(name).map(|entry| entry.value.meta.generation)
     }
 
+    fn package_correlation(&self, name: &PackageName) -> Option<String> {
+        self.0.packages.get(name).and_then(|entry| entry.value.meta.correlation_id.clone())
+    }
+
     fn is_registered(&self, cluster: &ClusterName) -> bool {
         // One that cannot be read is there all the same: nothing moves away from it.
         self.0.clusters.contains_key(cluster)

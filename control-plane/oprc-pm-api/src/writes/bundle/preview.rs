@@ -288,6 +288,11 @@ impl<'a> Lookup<'a> for View<'a, '_> {
         self.stored_package(name).map(|stored| stored.meta.generation)
     }
 
+    // Units of a preview are shown and not sent.
+    fn package_correlation(&self, _: &PackageName) -> Option<String> {
+        None
+    }
+
     fn is_registered(&self, cluster: &ClusterName) -> bool {
         is_registered(self.state, cluster)
     }
