@@ -22,6 +22,7 @@ mod examples;
 mod history;
 mod hostile;
 mod lifecycle;
+mod observability;
 mod overload;
 mod production;
 mod pushes;

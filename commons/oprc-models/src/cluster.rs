@@ -1,6 +1,6 @@
 //! Clusters: the registration of a CRM, what it says of its health, and what we make of it.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub enum HealthStatus {
     Healthy,
     Degraded,
     Unhealthy,
+    /// The cluster is not heard from. A word of the Package Manager's, never of a CRM's.
+    Unknown,
 }
 
 /// What a CRM says of its cluster: the answer to the contract's `GET /api/v1/health`.
@@ -128,6 +130,18 @@ pub enum BreakerState {
     HalfOpen,
 }
 
+impl BreakerState {
+    /// Returns the state in one word, for the log and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
 /// What we know of a cluster, under `status/clusters/{name}`. Written by its agent, on change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterStatus {
@@ -172,10 +186,31 @@ impl ClusterStatus {
         (fenced.reason == TERM_TOO_OLD).then_some(fenced.message.as_str())
     }
 
+    /// Returns its health: what its CRM said of it while it is heard from, and unknown otherwise.
+    #[must_use]
+    pub fn current_health(&self) -> HealthStatus {
+        let health = self.health.as_ref().filter(|_| self.is_connected());
+        health.map_or(HealthStatus::Unknown, |health| health.status)
+    }
+
+    /// Returns the status to show. What a CRM said before it fell silent is no longer its health;
+    /// neither is what it said before nobody kept this status (`is_stale`).
+    #[must_use]
+    pub fn shown(&self, is_stale: bool) -> Cow<'_, Self> {
+        let known = if is_stale { HealthStatus::Unknown } else { self.current_health() };
+        if self.health.as_ref().is_none_or(|health| health.status == known) {
+            return Cow::Borrowed(self);
+        }
+        let mut shown = self.clone();
+        if let Some(health) = &mut shown.health {
+            health.status = known;
+        }
+        Cow::Owned(shown)
+    }
+
     /// Whether automatic placement may use it.
     #[must_use]
     pub fn is_placeable(&self) -> bool {
-        self.is_connected()
-            && self.health.as_ref().is_some_and(|health| health.status != HealthStatus::Unhealthy)
+        matches!(self.current_health(), HealthStatus::Healthy | HealthStatus::Degraded)
     }
 }

@@ -5,6 +5,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::meta::Timestamp;
 
+/// Types of conditions that controllers write, each with the status that means that all is well:
+/// `None` where neither does.
+pub const TYPES: [(&str, Option<Truth>); 9] = [
+    ("Ready", Some(Truth::True)),
+    ("Progressing", None),
+    ("Degraded", Some(Truth::False)),
+    ("Paused", None),
+    ("ReconcileFailed", Some(Truth::False)),
+    ("Fenced", Some(Truth::True)),
+    ("ListingFailed", Some(Truth::False)),
+    ("OrphansHeld", Some(Truth::False)),
+    ("MostClustersVanished", Some(Truth::False)),
+];
+
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names are Kubernetes' own")]

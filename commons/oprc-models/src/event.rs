@@ -73,6 +73,12 @@ pub enum Severity {
 pub struct Event {
     /// What happened, in one CamelCase word to branch on.
     pub reason: String,
+    /// The incarnation of the object that it happened to; none: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// The correlation id of the write that led to it, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
     /// Whether somebody should look.
     pub severity: Severity,
     /// The newest, in words.
@@ -97,11 +103,13 @@ pub struct StoredEvents {
 
 impl StoredEvents {
     /// Takes one more: into the event of the same reason, where there is one. An event of another
-    /// package is replaced, since one that tells of both would be seen by those who see one.
+    /// incarnation is replaced, not counted on; so is one of another package, since one that tells
+    /// of both would be seen by those who see one.
     pub fn add(&mut self, new: Event) {
         let before = self.events.iter().position(|event| event.reason == new.reason);
+        let is_same = |it: &Event| it.uid == new.uid && it.package_name == new.package_name;
         let new = match before.map(|index| self.events.remove(index)) {
-            Some(before) if before.package_name == new.package_name => Event {
+            Some(before) if is_same(&before) => Event {
                 count: before.count.saturating_add(new.count),
                 first: before.first.min(new.first),
                 ..new
@@ -137,8 +145,17 @@ mod tests {
     fn event(reason: &str, second: i64) -> Event {
         let at = Timestamp::from_second(second).unwrap();
         let (message, severity) = (format!("at {second}"), Severity::Normal);
-        let (reason, package_name) = (reason.to_owned(), None);
-        Event { reason, severity, message, package_name, count: 1, first: at, last: at }
+        Event {
+            reason: reason.to_owned(),
+            uid: None,
+            correlation_id: None,
+            severity,
+            message,
+            package_name: None,
+            count: 1,
+            first: at,
+            last: at,
+        }
     }
 
     #[test]
@@ -154,6 +171,24 @@ mod tests {
         assert_eq!((sent.first.as_second(), sent.last.as_second()), (0, 99));
         stored.forget_before(Timestamp::from_second(99).unwrap());
         assert_eq!(stored.events.len(), 2);
+    }
+
+    #[test]
+    fn events_of_another_incarnation_are_replaced() {
+        let of = |uid: &str, second| Event { uid: Some(uid.to_owned()), ..event("Sent", second) };
+        let mut stored = StoredEvents::default();
+        stored.add(of("u1", 1));
+        stored.add(of("u1", 2));
+        assert_eq!(stored.events[0].count, 2);
+        stored.add(of("u2", 3));
+        let [sent] = stored.events.as_slice() else { panic!("{stored:?}") };
+        assert_eq!((sent.count, sent.first.as_second()), (1, 3));
+        let old: Event = serde_json::from_str(
+            r#"{"reason":"Sent","severity":"NORMAL","message":"","count":2,
+                "first":"2026-01-01T00:00:00Z","last":"2026-01-01T00:00:00Z"}"#,
+        )
+        .unwrap();
+        assert_eq!(old.uid, None, "stored by a version that knew of no uid");
     }
 
     #[test]

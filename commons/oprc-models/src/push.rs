@@ -28,6 +28,18 @@ pub enum Fate {
     Aborted,
 }
 
+impl Fate {
+    /// Returns the fate in one word, for the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Committed => "committed",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
 /// How far a push is, as its key says. There is no word for aborted: then there is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -16,7 +16,7 @@ use crate::{
 pub struct DeploymentStatus {
     /// The incarnation that this speaks of.
     pub uid: String,
-    /// In one word: the worst of its clusters.
+    /// Its run state: that of its worst cluster. RUNNING while a refused update leaves what ran.
     pub condition: RunCondition,
     /// The generation of the spec that this speaks of.
     pub observed_generation: Generation,
@@ -33,6 +33,12 @@ pub struct DeploymentStatus {
     /// Each cluster that has a unit of it, wanted or on its way out, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clusters: Vec<ClusterPart>,
+    /// Clusters that run it, at whatever generation; none: written by a version that did not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_clusters: Option<u32>,
+    /// Clusters that are to run it, those included that are not registered or hold nothing of it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted_clusters: Option<u32>,
     /// The newest unit generation that was given out; the next is greater.
     #[serde(default)]
     pub unit_generation: u64,
@@ -52,7 +58,8 @@ pub struct ClusterPart {
     /// The generation that the cluster's record speaks of; none: no record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<u64>,
-    /// How it is. RUNNING only for `generation` itself, on a cluster that we hear from.
+    /// Its run state, as the cluster that we hear from reports it for `observed_generation`. RUNNING
+    /// at an older generation than `generation` only if the cluster refuses that one.
     pub condition: RunCondition,
     /// Why, in one CamelCase word.
     pub reason: String,

@@ -186,6 +186,17 @@ pub enum Desired {
     Absent,
 }
 
+impl Desired {
+    /// Returns the word for it, for the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Absent => "absent",
+        }
+    }
+}
+
 /// A unit as the store holds it, under `units/{cluster}/{deployment}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredUnit {
@@ -196,6 +207,9 @@ pub struct StoredUnit {
     /// Whether nothing is to be sent for it, for now.
     #[serde(default, skip_serializing_if = "is_default")]
     pub paused: bool,
+    /// The correlation id of the write that led to this generation, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
     /// The unit. Of an absent one, `generation` is the one to delete with.
     pub unit: DeploymentUnit,
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     bundle::Bundle,
-    cluster::{BreakerState, ClusterSpec, ClusterStatus, Connectivity},
+    cluster::{BreakerState, ClusterSpec, ClusterStatus, Connectivity, HealthStatus},
     deployment::OClassDeployment,
     difference::{Change, Difference},
     event,
@@ -147,6 +147,8 @@ pub struct Written<S> {
     pub meta: DocumentMeta,
     /// Keys of other documents that the same write wrote, for example `deployments/shop.cart`.
     pub also_written: Vec<String>,
+    /// `true` if nothing was written: this is what would be.
+    pub dry_run: bool,
     /// What is to be said of the document all the same.
     pub warnings: Vec<Violation>,
 }
@@ -154,8 +156,8 @@ pub struct Written<S> {
 impl<'de, S: DeserializeOwned> Deserialize<'de> for Written<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Beside { spec, beside } = Beside::<S, WriteMarks>::deserialize(deserializer)?;
-        let WriteMarks { meta, also_written, warnings } = beside;
-        Ok(Self { spec, meta, also_written, warnings })
+        let WriteMarks { meta, also_written, dry_run, warnings } = beside;
+        Ok(Self { spec, meta, also_written, dry_run, warnings })
     }
 }
 
@@ -177,6 +179,9 @@ pub struct WriteMarks {
     /// Keys of other documents that the same write wrote.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_written: Vec<String>,
+    /// `true` if nothing was written: this is what would be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// What is to be said of the document all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Violation>,
@@ -319,7 +324,7 @@ pub struct ClusterHealth {
     /// The cluster.
     pub cluster_name: ClusterName,
     /// Its own word while it is heard from.
-    pub status: HealthWord,
+    pub status: HealthStatus,
     /// Whether we hear from its CRM.
     pub connectivity: Connectivity,
     /// Its circuit breaker.
@@ -355,18 +360,6 @@ pub struct ClusterHealth {
     /// What the CRM can do beyond the least.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
-}
-
-/// How a cluster is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(missing_docs, reason = "the names are the field's own")]
-pub enum HealthWord {
-    Healthy,
-    Degraded,
-    Unhealthy,
-    /// It is not heard from.
-    Unknown,
 }
 
 /// One page of a list.

@@ -19,4 +19,4 @@ pub use correlation::CorrelationId;
 pub use lines::{Lines, LinesGuard, Loss, Place, Target};
 pub use log::{Format, Guard, LogError, init_logging};
 pub use metrics::{Metrics, MetricsError};
-pub use report::Report;
+pub use report::{Brief, Report};

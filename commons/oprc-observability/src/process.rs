@@ -12,8 +12,6 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Describes the metrics of the process.
 pub(crate) fn describe_metrics() {
-    // A gauge, though it only grows: the value is the system's and is set, not counted up.
-    describe_gauge!("process_cpu_seconds_total", "Processor time used, user and system.");
     describe_gauge!("process_resident_memory_bytes", "Memory in use.");
     describe_gauge!("process_open_fds", "Open file descriptors.");
     describe_gauge!("process_max_fds", "File descriptors that may be open.");
@@ -21,10 +19,22 @@ pub(crate) fn describe_metrics() {
     describe_gauge!("process_start_time_seconds", "When the process started, in Unix time.");
 }
 
-/// Reads the metrics of the process.
-pub(crate) fn update_metrics() {
+/// The processor time as a metric. It is a counter with a fraction, and the recorder's counters are
+/// whole numbers, so this is written by hand.
+fn cpu_seconds(cpu_ticks: f64) -> String {
+    let seconds = cpu_ticks / TICKS_PER_SECOND;
+    format!(
+        "# HELP process_cpu_seconds_total Processor time used, user and system.\n\
+         # TYPE process_cpu_seconds_total counter\n\
+         process_cpu_seconds_total {seconds}\n\n"
+    )
+}
+
+/// Reads the metrics of the process. Returns those that the recorder does not keep, as text.
+pub(crate) fn update_metrics() -> String {
+    let mut text = String::new();
     if let Some(Stat { cpu_ticks, start_ticks }) = stat() {
-        gauge!("process_cpu_seconds_total").set(cpu_ticks / TICKS_PER_SECOND);
+        text = cpu_seconds(cpu_ticks);
         if let Some(boot_seconds) = field("/proc/stat", "btime ") {
             gauge!("process_start_time_seconds").set(boot_seconds + start_ticks / TICKS_PER_SECOND);
         }
@@ -41,6 +51,7 @@ pub(crate) fn update_metrics() {
     if let Ok(fds) = fs::read_dir("/proc/self/fd") {
         gauge!("process_open_fds").set(u32::try_from(fds.count()).map_or(f64::NAN, f64::from));
     }
+    text
 }
 
 struct Stat {

@@ -230,6 +230,9 @@ pub(crate) struct Delete {
     /// What is not there is not a failure
     #[arg(long)]
     pub(crate) ignore_not_found: bool,
+    /// Show what would be deleted, and delete nothing
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) dry_run: bool,
     /// Wait until nothing of it is left
     #[arg(long)]
     pub(crate) wait: bool,

@@ -38,6 +38,8 @@ pub struct Environment {
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct Contexts {
+    /// The one in use. It stays when that context is removed, so that commands do not go to another
+    /// server unasked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) current: Option<String>,
     pub(crate) contexts: BTreeMap<String, Context>,
@@ -93,13 +95,22 @@ impl Contexts {
         write().map_err(|source| Error::Local { what, source })
     }
 
+    /// Returns the name of the context in use, if it was not removed.
+    pub(crate) fn current(&self) -> Option<&str> {
+        self.current.as_deref().filter(|name| self.contexts.contains_key(*name))
+    }
+
     /// The context of this name.
     pub(crate) fn get(&self, name: &str) -> Result<&Context, Error> {
-        self.contexts.get(name).ok_or_else(|| {
-            let names: Vec<&str> = self.contexts.keys().map(String::as_str).collect();
-            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            Error::usage(format!("no context {name:?}; there is: {names}"))
-        })
+        self.contexts
+            .get(name)
+            .ok_or_else(|| Error::usage(format!("no context {name:?}; there is: {}", self.names())))
+    }
+
+    /// Returns the names of all contexts, for people.
+    fn names(&self) -> String {
+        let names: Vec<&str> = self.contexts.keys().map(String::as_str).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     }
 }
 
@@ -185,10 +196,20 @@ fn is_same(one: &str, other: &str) -> bool {
 /// The context that `--context` names, else the current one.
 fn chosen(global: &Global, environment: &Environment) -> Result<Option<Context>, Error> {
     let contexts = Contexts::load(environment.config_dir.as_deref())?;
-    let Some(name) = global.context.as_ref().or(contexts.current.as_ref()) else {
-        return Ok(None);
-    };
-    contexts.get(name).cloned().map(Some)
+    if let Some(name) = &global.context {
+        return contexts.get(name).cloned().map(Some);
+    }
+    match contexts.current() {
+        Some(name) => contexts.get(name).cloned().map(Some),
+        None if contexts.contexts.is_empty() && contexts.current.is_none() => Ok(None),
+        None => {
+            let names = contexts.names();
+            Err(Error::usage(format!(
+                "no context is in use; choose one with `oprc context use NAME`, or name a server \
+                 with --server or OPRC_SERVER; there is: {names}"
+            )))
+        }
+    }
 }
 
 /// The context that the command line describes.

@@ -44,6 +44,9 @@ pub(crate) enum Error {
         /// What is not as wanted, and why.
         pending: Vec<String>,
     },
+    /// Will not be as wanted, however long one waits: a line for each thing, with the reason.
+    #[error("will not converge")]
+    Stuck(Vec<String>),
     /// All was told as it happened: how many failed, of how many.
     #[error("{0} of {1} failed")]
     Some(usize, usize),
@@ -66,7 +69,7 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => USAGE,
-            Self::NotConverged { .. } => NOT_CONVERGED,
+            Self::NotConverged { .. } | Self::Stuck(_) => NOT_CONVERGED,
             Self::Documents(_)
             | Self::Server(_)
             | Self::Local { .. }
@@ -132,7 +135,7 @@ impl Error {
             Self::Server(Failure::Unreachable { .. }) => {
                 err.line("  set the server with --server, OPRC_SERVER or `oprc context set`");
             }
-            Self::NotConverged { pending, .. } => {
+            Self::NotConverged { pending, .. } | Self::Stuck(pending) => {
                 pending.iter().for_each(|line| err.line(&format!("  {line}")));
             }
             _ => {}

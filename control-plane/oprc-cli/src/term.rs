@@ -10,6 +10,8 @@ use std::{
     io::{self, Write},
 };
 
+use oprc_models::condition::{TYPES, Truth};
+
 /// What a stream leads to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
@@ -103,13 +105,36 @@ impl Colour {
     }
 
     /// The colour of a word of state: good, under way, bad; none for any other word.
+    /// A remark in brackets does not count: `RUNNING (paused)`.
     pub(crate) fn of_state(word: &str) -> Self {
+        let word = word.split_once(" (").map_or(word, |(word, _)| word);
         match word {
             "RUNNING" | "CONNECTED" | "HEALTHY" | "CLOSED" | "True" | "created" => Self::Green,
             "PENDING" | "DEPLOYING" | "DEGRADED" | "HALF_OPEN" | "UNKNOWN" | "Unknown"
             | "configured" | "DELETED" => Self::Yellow,
             "DOWN" | "UNREACHABLE" | "UNAUTHORIZED" | "MISIDENTIFIED" | "UNHEALTHY" | "OPEN"
             | "False" | "failed" => Self::Red,
+            _ => Self::None,
+        }
+    }
+}
+
+impl Colour {
+    /// Returns the colour of a condition's status, by what it means: `Degraded=False` is good.
+    pub(crate) fn of_condition(r#type: &str, status: &str, reason: &str) -> Self {
+        let well = TYPES.iter().find(|(known, _)| *known == r#type).map(|(_, well)| well);
+        match (r#type, well, status) {
+            // What does not progress is either done, or its other conditions tell why, or stuck.
+            ("Progressing", _, "False") => match reason {
+                "Running" | "Down" | "Unknown" | "ClusterNotConnected" => Self::None,
+                _ => Self::Red,
+            },
+            (_, Some(None), "True") | (_, _, "Unknown") => Self::Yellow,
+            (_, Some(Some(Truth::True)), "True") | (_, Some(Some(Truth::False)), "False") => {
+                Self::Green
+            }
+            (_, Some(Some(_)), "True" | "False") => Self::Red,
+            // A type of a newer server: what it means is not known.
             _ => Self::None,
         }
     }

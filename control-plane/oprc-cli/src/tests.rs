@@ -160,6 +160,21 @@ async fn keeps_contexts() {
         assert_eq!((ran.code, ran.out.as_str()), (code, out), "{words}: {}", ran.err);
         assert!(ran.err.contains(err), "{words}: {}", ran.err);
     }
+    // After the context in use was removed, no other server is asked instead.
+    let unnamed = Environment { server: None, ..bench.environment() };
+    for (words, there) in
+        [("get packages", "there is: prod"), ("context remove prod", ""), ("get packages", "none")]
+    {
+        let ran = run_with(words, &unnamed, "").await;
+        if words.starts_with("get") {
+            assert_eq!(ran.code, exit::USAGE, "{ran:?}");
+            assert!(ran.err.contains("no context is in use; choose one"), "{}", ran.err);
+        }
+        assert!(ran.err.contains(there), "{words}: {}", ran.err);
+    }
+    let again = "context set prod --server https://pm.example.org/ --token t0ps3cret";
+    assert_eq!(run_with(again, &unnamed, "").await.code, exit::DONE);
+    assert_eq!(run_with("context current", &unnamed, "").await.out, "prod\n");
     let file = bench.folder.path().join("config/config.json");
     assert!(fs::read_to_string(&file).unwrap().contains("t0ps3cret"));
     #[cfg(unix)]

@@ -128,7 +128,7 @@ operations! {
     PUT "/api/v1/packages/{name}" ["strict", "if_unchanged"]
         = "replacePackage" replace_package(name; document) -> Written<OPackage>, about "package";
     /// Asks for the deletion of the package `name`; with `cascade`, of what depends on it too.
-    DELETE "/api/v1/packages/{name}" ["cascade"]
+    DELETE "/api/v1/packages/{name}" ["cascade", "dry_run"]
         = "deletePackage" delete_package(name) -> Written<OPackage>, about "package";
     /// Who the caller is to the server.
     GET "/api/v1/whoami" [] = "whoAmI" who_am_i() -> WhoAmI, about "whoami";
@@ -150,7 +150,7 @@ operations! {
         = "replaceRoleBinding" replace_role_binding(name; document) -> Written<RoleBinding>,
         about "role-binding";
     /// Removes the role binding `name`.
-    DELETE "/api/v1/role-bindings/{name}" []
+    DELETE "/api/v1/role-bindings/{name}" ["dry_run"]
         = "deleteRoleBinding" delete_role_binding(name) -> Written<RoleBinding>,
         about "role-binding";
     /// The deployments.
@@ -170,7 +170,7 @@ operations! {
         = "replaceDeployment" replace_deployment(key; document) -> Written<OClassDeployment>,
         about "deployment";
     /// Asks for the deletion of the deployment `key`; with `cluster`, from that cluster alone.
-    DELETE "/api/v1/deployments/{key}" ["cluster", "force"]
+    DELETE "/api/v1/deployments/{key}" ["cluster", "force", "dry_run"]
         = "deleteDeployment" delete_deployment(key) -> Written<OClassDeployment>,
         about "deployment";
     /// What the package `name` was, the newest first.
@@ -241,7 +241,7 @@ operations! {
     GET "/api/v1/clusters/{name}/health" ["consistency"]
         = "getClusterHealth" get_cluster_health(name) -> ClusterHealth, about "cluster";
     /// Removes the registration of the cluster `name`.
-    DELETE "/api/v1/clusters/{name}" ["force"]
+    DELETE "/api/v1/clusters/{name}" ["force", "dry_run"]
         = "deleteCluster" delete_cluster(name) -> Written<ClusterSpec>, about "cluster";
     /// What was decided and met with, and why.
     GET "/api/v1/events" ["about", "limit", "continue", "consistency"]

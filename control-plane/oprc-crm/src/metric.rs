@@ -39,7 +39,7 @@ const CONDITIONS: [(RunCondition, &str); 6] = [
     (RunCondition::Unknown, "UNKNOWN"),
 ];
 
-fn label(condition: RunCondition) -> &'static str {
+pub(crate) fn label(condition: RunCondition) -> &'static str {
     CONDITIONS.iter().find(|(of, _)| *of == condition).map_or("UNKNOWN", |(_, label)| label)
 }
 

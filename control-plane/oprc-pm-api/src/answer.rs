@@ -41,7 +41,10 @@ pub(crate) fn status(object: &mut Object<'_>, status: &impl Serialize, is_stale:
 }
 
 fn document(buffer: &mut Vec<u8>, written: &Written, warnings: &[Violation]) -> Result {
-    let mut object = Object::new(buffer);
+    fields(Object::new(buffer), written, warnings)
+}
+
+fn fields(mut object: Object<'_>, written: &Written, warnings: &[Violation]) -> Result {
     object.members_of_text(&written.spec_json);
     meta(&mut object, &written.meta, written.revision)?;
     if !written.others.is_empty() {
@@ -95,6 +98,19 @@ pub(crate) fn written(written: &Written, mut warnings: Vec<Violation>, path: &st
         headers.extend(HeaderValue::from_str(path).ok().map(|path| (header::LOCATION, path)));
     }
     Ok(response)
+}
+
+/// The answer to a removal: the document as it is stored now. In a dry run, as it would be, and what
+/// would be written with it; no effect is recorded, since there is none.
+pub(crate) fn removed(written: &Written, is_dry_run: bool) -> Answer {
+    if !is_dry_run {
+        return self::written(written, Vec::new(), "");
+    }
+    let mut buffer = Vec::with_capacity(written.spec_json.len() + 512);
+    let mut object = Object::new(&mut buffer);
+    object.field("dry_run", &true)?;
+    fields(object, written, &written.warnings)?;
+    Ok(json(StatusCode::OK, buffer))
 }
 
 /// What kind of document is under `key`, and its name, as answers tell them.

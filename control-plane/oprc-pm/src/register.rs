@@ -61,6 +61,6 @@ async fn register(
     let write = Write { key: key.to_string(), precondition, op: Op::Put(value) };
     // Where another replica was faster this is a conflict, and the next look finds its registration.
     store.txn(Txn { checks: Vec::new(), writes: vec![write] }).await?;
-    tracing::info!(cluster = %spec.name, endpoints = ?spec.endpoints, "cluster registered");
+    tracing::info!(cluster = %spec.name, endpoints = spec.endpoints.join(", "), "cluster registered");
     Ok(())
 }

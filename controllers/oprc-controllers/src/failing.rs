@@ -72,20 +72,19 @@ pub(crate) fn told<K: 'static>(
     context: &Context,
     about: impl Fn(&K) -> Option<Subject> + Send + Sync + 'static,
 ) -> OnRetry<K> {
-    let recorder = context.recorder.clone();
+    let (recorder, cache) = (context.recorder.clone(), Arc::clone(&context.cache));
     Arc::new(move |key, failure, waits| {
         let (reason, message) = match unfinished(failure) {
             Some((_, message)) => (FAILED, message),
             None => match failure.reason {
-                Some(reason) => (reason, failure.message.clone()),
+                Some(reason) => (reason, failure.brief.clone()),
                 None => return,
             },
         };
         let package = failure.scope.as_ref().and_then(|scope| scope.parse().ok());
         if let Some(about) = about(key) {
-            recorder.warning(about.or_of(package), reason, || {
-                format!("{message}; retried in {}", secs(waits))
-            });
+            let subject = about.or_of(package).as_shown_by(&cache.read());
+            recorder.warning(subject, reason, || format!("{message}; retried in {}", secs(waits)));
         }
     })
 }

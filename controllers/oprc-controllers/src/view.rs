@@ -43,6 +43,11 @@ impl<'a> Lookup<'a> for View<'a> {
         self.state.packages.get(name).map(|entry| entry.value.meta.generation)
     }
 
+    fn package_correlation(&self, name: &PackageName) -> Option<String> {
+        let package = self.state.packages.get(name);
+        package.and_then(|entry| entry.value.meta.correlation_id.clone())
+    }
+
     fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus> {
         self.state.cluster_statuses.get(cluster).map(|entry| &*entry.value)
     }

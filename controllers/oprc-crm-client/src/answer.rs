@@ -26,7 +26,7 @@ const MAX_VALUES: usize = 1_000_000;
 /// Why an answer is none, or did not come.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Cause {
-    #[error("no answer within {0:?}")]
+    #[error("no answer within {:.1} s", .0.as_secs_f64())]
     Timeout(Duration),
     #[error("the answer has status {status}: {message}")]
     Status { status: u16, message: String },

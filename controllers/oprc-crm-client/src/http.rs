@@ -17,7 +17,7 @@ use oprc_models::{
     names::{ClusterName, UnitId},
     unit::DeploymentUnit,
 };
-use oprc_observability::Report;
+use oprc_observability::Brief;
 use reqwest::{
     Method, StatusCode, Url,
     header::{self, HeaderMap, HeaderValue},
@@ -195,7 +195,7 @@ impl HttpCrm {
         let session = match timeout_at(deadline, self.credentials.session()).await {
             Ok(Ok(session)) => session,
             Ok(Err(err)) => {
-                return Err(CallError::Unauthorized { message: Report(&err).to_string() });
+                return Err(CallError::Unauthorized { message: Brief(&err).to_string() });
             }
             Err(_) => {
                 let source = Cause::Timeout(self.timeout).into();

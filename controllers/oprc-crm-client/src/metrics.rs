@@ -30,11 +30,7 @@ pub fn describe_metrics() {
 /// Records that the breaker of `cluster` is now `state`. Call it with each change that the breaker
 /// returns.
 pub fn record_breaker(cluster: &ClusterName, state: BreakerState) {
-    let to = match state {
-        BreakerState::Closed => "closed",
-        BreakerState::Open => "open",
-        BreakerState::HalfOpen => "half_open",
-    };
+    let to = state.as_str();
     let cluster = cluster.as_str();
     let is_open = f64::from(u8::from(state == BreakerState::Open));
     gauge!(BREAKER_OPEN, "cluster" => cluster.to_owned()).set(is_open);

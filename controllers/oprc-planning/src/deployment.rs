@@ -3,10 +3,12 @@
 //! The plan holds every unit that is to be written, complete. A unit that was ever written stays
 //! until its cluster's agent has removed it: here it is only ever marked absent.
 
+mod summary;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use oprc_models::{
-    cluster::{ClusterStatus, TERM_TOO_OLD},
+    cluster::ClusterStatus,
     condition::{Condition, Truth, carry_transitions},
     deployment::OClassDeployment,
     meta::{Generation, Stored, Timestamp},
@@ -19,8 +21,9 @@ use oprc_models::{
 
 use crate::{
     build::{Template, Unresolved},
+    deployment::summary::Summary,
     health,
-    place::{Clusters, NOT_CONFIGURED, Placement, place},
+    place::{Clusters, Placement, place},
     resolve::Packages,
 };
 
@@ -44,6 +47,8 @@ pub struct Input<'a> {
 pub trait Lookup<'a>: Packages<'a> + Clusters {
     /// The generation of a package's spec.
     fn package_generation(&self, name: &PackageName) -> Option<Generation>;
+    /// Returns the correlation id of the request that last wrote the package.
+    fn package_correlation(&self, name: &PackageName) -> Option<String>;
     /// What is known of a cluster.
     fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus>;
 }
@@ -79,7 +84,13 @@ pub fn plan<'a>(input: &Input<'a>, lookup: &impl Lookup<'a>) -> Plan {
     // A deletion is no change that can wait: it is asked for by hand, after the pause.
     let is_paused = wanted.is_some_and(|spec| spec.meta.paused_at.is_some());
     let is_held_back = is_paused && !changes.is_empty();
-    let units = marked(input, if is_paused { BTreeMap::new() } else { changes }, is_paused);
+    let mut units = marked(input, if is_paused { BTreeMap::new() } else { changes }, is_paused);
+    if let Some(spec) = input.spec {
+        let correlation_id = correlation(spec, input, lookup);
+        for unit in units.values_mut() {
+            unit.correlation_id.clone_from(&correlation_id);
+        }
+    }
 
     let is_gone = wanted.is_none()
         && input.units.is_empty()
@@ -96,6 +107,25 @@ pub fn plan<'a>(input: &Input<'a>, lookup: &impl Lookup<'a>) -> Plan {
     let status = Some(status).filter(|status| !is_finished && Some(status) != input.status);
     let awaits_cluster = target.is_some_and(|target| target.awaits_cluster());
     Plan { units, status, is_finished, awaits_cluster }
+}
+
+/// Returns the correlation id of the write that the units change for: that of the deployment, unless
+/// its status shows that only the package is newer than what was planned on.
+fn correlation<'a>(
+    spec: &Stored<OClassDeployment>,
+    input: &Input<'a>,
+    lookup: &impl Lookup<'a>,
+) -> Option<String> {
+    let package = &spec.spec.package_name;
+    let before = input.status.filter(|status| {
+        status.uid == spec.meta.uid && status.observed_generation == spec.meta.generation
+    });
+    let is_of_package = before.is_some_and(|before| {
+        !spec.meta.is_deleting()
+            && before.observed_package_generation < lookup.package_generation(package)
+    });
+    let of_package = is_of_package.then(|| lookup.package_correlation(package));
+    of_package.unwrap_or_else(|| spec.meta.correlation_id.clone())
 }
 
 /// The units that `changes` write, and those there are besides, where they are not marked as paused
@@ -156,6 +186,7 @@ fn changes(
                 desired: Desired::Present,
                 deployment_uid: spec.meta.uid.clone(),
                 paused: false,
+                correlation_id: None,
                 unit,
             };
             if needs_write(input, cluster, &unit) || is_to_adopt(input, cluster, &unit) {
@@ -189,6 +220,15 @@ impl<'a> Target<'a> {
 
     fn awaits_cluster(&self) -> bool {
         self.placement.is_unplaceable || !self.placement.rejected.is_empty()
+    }
+
+    /// Returns how many clusters are to run it: registered or not, with a unit or not yet.
+    fn n_wanted(&self) -> usize {
+        if self.spec.spec.target_envs.is_empty() {
+            // Automatic placement chooses one.
+            return 1;
+        }
+        self.placement.clusters.len() + self.placement.rejected.len()
     }
 
     /// Whether the unit on `cluster` stays: it is of this incarnation and class, and its cluster is
@@ -280,12 +320,12 @@ fn next_unit_generation(input: &Input<'_>) -> u64 {
     units.chain(records).fold(given, u64::max).saturating_add(1)
 }
 
-/// What there is to tell of one deployment.
+/// The plan's part that the status is made of.
 struct Told<'a> {
     target: Option<&'a Target<'a>>,
     /// The units that are written now.
     writes: &'a BTreeMap<ClusterName, StoredUnit>,
-    /// Whether it is paused, and would be changed otherwise.
+    /// `true` if it is paused, and would be changed otherwise.
     is_held_back: bool,
 }
 
@@ -297,21 +337,27 @@ fn status<'a>(
 ) -> DeploymentStatus {
     let mut units: BTreeMap<&ClusterName, &StoredUnit> = input.units.iter().collect();
     units.extend(told.writes.iter());
-    let parts: Vec<ClusterPart> = units
-        .into_iter()
-        .map(|(cluster, unit)| {
-            let record = input.records.get(&(cluster.clone(), unit.unit.id.clone())).copied();
-            let part = health::part(cluster, unit, record, lookup.cluster_status(cluster));
-            without_former(part, &spec.spec.package_name, unit, record)
-        })
-        .collect();
-    let verdict = Verdict::of(told, &parts);
-    let condition = verdict.condition;
+    let mut parts = Vec::new();
+    let mut refused = Vec::new();
+    for (cluster, unit) in units {
+        let record = input.records.get(&(cluster.clone(), unit.unit.id.clone())).copied();
+        let status = lookup.cluster_status(cluster);
+        let part = health::part(cluster, unit, record, status);
+        if status.is_some_and(ClusterStatus::is_connected)
+            && let Some(refusal) = health::current_refusal(unit, record)
+        {
+            refused.push((parts.len(), health::describe(refusal).0));
+        }
+        parts.push(without_former(part, &spec.spec.package_name, unit, record));
+    }
+    let summary = Summary::new(told, &parts, &refused);
+    let condition = summary.condition;
+    let (running_clusters, wanted_clusters) = summary.counts();
     let resolved = told.target.and_then(|target| target.template.as_ref().ok());
     let before = input.status.filter(|status| status.uid == spec.meta.uid);
     let given = input.status.map_or(0, |status| status.unit_generation);
     let written = told.writes.values().map(|unit| unit.unit.generation);
-    let mut conditions = verdict.conditions(spec.meta.generation, input.now);
+    let mut conditions = summary.conditions(spec.meta.generation, input.now);
     conditions.extend(paused(spec, input.now));
     DeploymentStatus {
         uid: spec.meta.uid.clone(),
@@ -324,6 +370,8 @@ fn status<'a>(
             conditions,
         ),
         clusters: parts,
+        running_clusters: Some(running_clusters),
+        wanted_clusters: Some(wanted_clusters),
         unit_generation: written.fold(given, u64::max),
     }
 }
@@ -355,147 +403,6 @@ fn paused(spec: &Stored<OClassDeployment>, now: Timestamp) -> Option<Condition> 
     let message = format!("since {since}: nothing is sent to any cluster");
     let generation = spec.meta.generation;
     Some(Condition::new("Paused", Truth::True, "Paused", message, generation, now))
-}
-
-/// How a deployment is as a whole.
-struct Verdict {
-    condition: RunCondition,
-    reason: &'static str,
-    message: String,
-    n_running: usize,
-    n_wanted: usize,
-}
-
-impl Verdict {
-    fn of(told: &Told<'_>, parts: &[ClusterPart]) -> Self {
-        let wanted: Vec<_> = parts.iter().filter(|part| part.desired == Desired::Present).collect();
-        let is_running = |part: &&&ClusterPart| part.condition == RunCondition::Running;
-        let n_running = wanted.iter().filter(is_running).count();
-        let verdict = |condition, reason, message| Self {
-            condition,
-            reason,
-            message,
-            n_running,
-            n_wanted: wanted.len(),
-        };
-        let Some(target) = told.target else {
-            return verdict(RunCondition::Deleted, "Deleting", waiting_for(parts));
-        };
-        let worst = wanted.iter().max_by_key(|part| health::badness(part.condition));
-        let held = worst.map_or(RunCondition::Pending, |worst| worst.condition);
-        if let Err(unresolved) = &target.template {
-            // What runs is of an older generation than the one that this speaks of.
-            let condition = health::worse(held, RunCondition::Pending);
-            return verdict(condition, unresolved.reason(), unresolved.to_string());
-        }
-        if told.is_held_back {
-            // What runs is of an older spec or package, or elsewhere.
-            let condition = health::worse(held, RunCondition::Pending);
-            return verdict(condition, "Paused", "paused: changes wait".to_owned());
-        }
-        if target.placement.is_unplaceable {
-            let condition = health::worse(held, RunCondition::Pending);
-            let message = "no connected, healthy cluster is allowed".to_owned();
-            return verdict(condition, "NoClusterAvailable", message);
-        }
-        if let Some((cluster, why)) = target.placement.rejected.iter().next()
-            && !target.spec.spec.target_envs.is_empty()
-        {
-            let condition = health::worse(held, RunCondition::Pending);
-            let reason = if *why == NOT_CONFIGURED {
-                "ClusterNotConfigured"
-            } else {
-                "ClusterNotRegistered"
-            };
-            return verdict(condition, reason, format!("cluster {cluster} {why}"));
-        }
-        match worst {
-            // Asked for nowhere: every target is excluded.
-            None if target.placement.clusters.is_empty() => {
-                verdict(RunCondition::Pending, "NoTarget", "every target is excluded".to_owned())
-            }
-            // An older incarnation is still on its way out.
-            None => verdict(RunCondition::Pending, "AwaitingRemoval", waiting_for(parts)),
-            Some(_) if wanted.len() < target.placement.clusters.len() => {
-                let condition = health::worse(held, RunCondition::Pending);
-                verdict(condition, "AwaitingRemoval", waiting_for(parts))
-            }
-            Some(worst) if worst.condition == RunCondition::Running => {
-                verdict(RunCondition::Running, "Running", String::new())
-            }
-            Some(worst) => {
-                let what = worst.message.as_deref().unwrap_or(&worst.reason);
-                let message = format!("{}: {what}", worst.cluster);
-                let reason = reason_of(worst.condition, &worst.reason);
-                verdict(worst.condition, reason, message)
-            }
-        }
-    }
-
-    fn conditions(self, generation: u64, now: Timestamp) -> Vec<Condition> {
-        let Self { condition, reason, message, n_running, n_wanted } = self;
-        let ready = match condition {
-            RunCondition::Running => Truth::True,
-            RunCondition::Unknown => Truth::Unknown,
-            RunCondition::Pending
-            | RunCondition::Deploying
-            | RunCondition::Down
-            | RunCondition::Deleted => Truth::False,
-        };
-        let is_progressing = matches!(
-            condition,
-            RunCondition::Pending | RunCondition::Deploying | RunCondition::Deleted
-        );
-        let progressing = if is_progressing { Truth::True } else { Truth::False };
-        let is_degraded =
-            condition == RunCondition::Down || (n_running > 0 && n_running < n_wanted);
-        let degraded = if is_degraded { Truth::True } else { Truth::False };
-        let counts = format!("{n_running} of {n_wanted} clusters running");
-        vec![
-            Condition::new("Ready", ready, reason, message, generation, now),
-            Condition::new("Progressing", progressing, reason, String::new(), generation, now),
-            Condition::new("Degraded", degraded, reason, counts, generation, now),
-        ]
-    }
-}
-
-/// The reason of the whole: that of the worst part, from a closed set.
-fn reason_of(condition: RunCondition, part: &str) -> &'static str {
-    match (condition, part) {
-        (_, "Refused") => "Refused",
-        (_, "ReconcileFailed") => "ReconcileFailed",
-        (_, "ClusterNotConnected") => "ClusterNotConnected",
-        (_, "RecordUnreadable") => "RecordUnreadable",
-        (_, TERM_TOO_OLD) => TERM_TOO_OLD,
-        (_, "NotCreatedYet") => "NotCreatedYet",
-        (_, "Updating") => "Updating",
-        (RunCondition::Pending, _) => "Pending",
-        (RunCondition::Deploying, _) => "Deploying",
-        (RunCondition::Running, _) => "Running",
-        (RunCondition::Down, _) => "Down",
-        (RunCondition::Deleted, _) => "Deleting",
-        (RunCondition::Unknown, _) => "Unknown",
-    }
-}
-
-/// The clusters that are still to be emptied, for people.
-fn waiting_for(parts: &[ClusterPart]) -> String {
-    let leaving =
-        parts.iter().filter(|part| part.desired == Desired::Absent).map(|part| {
-            match part.condition {
-                RunCondition::Unknown if part.reason == "RecordUnreadable" => {
-                    format!("{} (unreadable record)", part.cluster)
-                }
-                RunCondition::Unknown => format!("{} (not connected)", part.cluster),
-                RunCondition::Pending
-                | RunCondition::Deploying
-                | RunCondition::Running
-                | RunCondition::Down
-                | RunCondition::Deleted => part.cluster.to_string(),
-            }
-        });
-    let leaving: Vec<_> = leaving.collect();
-    if leaving.is_empty() { String::new() } else { format!("waits for {}", leaving.join(", ")) }
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! How a deployment is on one cluster, and as a whole, in the user's words.
 //!
-//! RUNNING is said of a unit only for its newest generation, on a cluster that we hear from.
+//! Invariant: RUNNING means that the cluster, which we hear from, reports the generation in
+//! `observed_generation` as running. That is the unit's newest generation, unless the CRM refused
+//! the newest one while an older one runs.
 
 use oprc_models::{
     cluster::{ClusterStatus, TERM_TOO_OLD},
     names::ClusterName,
     record::{DeploymentRecord, Refusal, RunCondition, StoredRecord},
     status::ClusterPart,
-    unit::{Desired, StoredUnit},
+    unit::{DeploymentUnit, Desired, StoredUnit},
 };
 
 /// A deployment's part on one cluster.
@@ -50,30 +52,30 @@ fn judge(
         let message = format!("the CRM's record cannot be read: {reason}");
         return (RunCondition::Unknown, "RecordUnreadable", Some(message));
     }
-    let refusal = record.and_then(|record| record.refusal.as_ref());
     let observed = record.and_then(|record| record.record.as_ref());
-    // A CRM that keeps no hashes reports none.
-    let is_same = |observed: &DeploymentRecord| {
-        observed.generation == unit.generation
-            && (observed.spec_hash.is_empty() || observed.spec_hash == unit.spec_hash)
-    };
-    // What was refused, or failed, may have been taken by a call that was not answered: then nobody
-    // asks again, and the refusal stays.
-    let is_taken = stored.desired == Desired::Present && observed.is_some_and(|it| is_same(it));
-    let is_current = |refusal: &&Refusal| refusal.generation == unit.generation && !is_taken;
-    if let Some(refusal) = refusal.filter(is_current) {
-        let code = refusal.code.as_deref().unwrap_or("no code");
-        let (reason, message) = if refusal.status == Refusal::BY_US {
-            ("ReconcileFailed", refusal.message.clone())
-        } else {
-            ("Refused", format!("{} ({} {code})", refusal.message, refusal.status))
+    if let Some(refusal) = current_refusal(stored, record) {
+        let (reason, message) = describe(refusal);
+        let generation = unit.generation;
+        if stored.desired == Desired::Absent {
+            return (RunCondition::Deleted, reason, Some(message));
+        }
+        // A refused update changes nothing: what the cluster holds keeps its own condition.
+        return match observed.map(|observed| (observed.generation, &observed.status)) {
+            None => (RunCondition::Down, reason, Some(message)),
+            Some((held, status)) if status.condition == RunCondition::Down => {
+                let cause = status.message.as_deref().unwrap_or("no reason given");
+                let message = format!(
+                    "generation {held} is down: {cause}; generation {generation} was refused: \
+                     {message}"
+                );
+                (RunCondition::Down, "Down", Some(message))
+            }
+            Some((held, status)) => {
+                let message =
+                    format!("{message}; the cluster keeps generation {held} of {generation}");
+                (status.condition, reason, Some(message))
+            }
         };
-        let condition = if stored.desired == Desired::Absent {
-            RunCondition::Deleted
-        } else {
-            RunCondition::Down
-        };
-        return (condition, reason, Some(message));
     }
     if stored.desired == Desired::Absent {
         let message = observed.and_then(|observed| observed.status.message.clone());
@@ -85,10 +87,10 @@ fn judge(
         let reason = if refused_term.is_some() { TERM_TOO_OLD } else { "NotCreatedYet" };
         return (RunCondition::Pending, reason, refused_term);
     };
-    if !is_same(observed) && refused_term.is_some() {
-        return (RunCondition::Deploying, TERM_TOO_OLD, refused_term);
+    if !is_same(unit, observed) && refused_term.is_some() {
+        return (observed.status.condition, TERM_TOO_OLD, refused_term);
     }
-    if !is_same(observed) {
+    if !is_same(unit, observed) {
         return (RunCondition::Deploying, "Updating", observed.status.message.clone());
     }
     let reason = match observed.status.condition {
@@ -100,6 +102,36 @@ fn judge(
         RunCondition::Unknown => "Unknown",
     };
     (observed.status.condition, reason, observed.status.message.clone())
+}
+
+/// Returns the refusal that keeps the cluster from the unit's newest generation.
+///
+/// A refused call may have been carried out all the same, if another endpoint answered for it. The
+/// agent does not ask again then, so the refusal stays in the record; it no longer counts.
+pub(crate) fn current_refusal<'a>(
+    stored: &StoredUnit,
+    record: Option<&'a StoredRecord>,
+) -> Option<&'a Refusal> {
+    let record = record.filter(|record| record.unreadable.is_none())?;
+    let observed = record.record.as_ref().filter(|observed| is_same(&stored.unit, observed));
+    let is_taken = stored.desired == Desired::Present && observed.is_some();
+    let refusal = record.refusal.as_ref()?;
+    (refusal.generation == stored.unit.generation && !is_taken).then_some(refusal)
+}
+
+/// Returns the reason and the message of a refusal.
+pub(crate) fn describe(refusal: &Refusal) -> (&'static str, String) {
+    if refusal.status == Refusal::BY_US {
+        return ("ReconcileFailed", refusal.message.clone());
+    }
+    let code = refusal.code.as_deref().unwrap_or("no code");
+    ("Refused", format!("{} ({} {code})", refusal.message, refusal.status))
+}
+
+/// Returns `true` if `observed` is the unit as it was sent. A CRM that keeps no hashes reports none.
+fn is_same(unit: &DeploymentUnit, observed: &DeploymentRecord) -> bool {
+    observed.generation == unit.generation
+        && (observed.spec_hash.is_empty() || observed.spec_hash == unit.spec_hash)
 }
 
 /// How bad a condition is for the whole: the worst part speaks for it.

@@ -96,6 +96,7 @@ pub(crate) fn stored_unit(name: &str, generation: u64, desired: Desired) -> Stor
         desired,
         deployment_uid: "u1".to_owned(),
         paused: false,
+        correlation_id: None,
         unit: unit(name, generation),
     }
 }

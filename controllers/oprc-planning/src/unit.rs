@@ -28,6 +28,18 @@ pub enum Reason {
     Unwanted,
 }
 
+impl Reason {
+    /// Returns the reason in one word, for the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Outdated => "outdated",
+            Self::Unwanted => "unwanted",
+        }
+    }
+}
+
 /// What to do about one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {

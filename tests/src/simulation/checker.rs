@@ -397,20 +397,29 @@ impl World {
         }
     }
 
-    /// RUNNING is said of what ran in this very generation, on a cluster that we hear from.
+    /// RUNNING is said of the generation that ran, on a cluster that we hear from: the wanted one,
+    /// unless the cluster refuses that.
     fn check_status(&mut self, name: &DeploymentKey, status: &DeploymentStatus) {
         for part in &status.clusters {
             if part.condition != RunCondition::Running {
                 continue;
             }
-            let what = (part.cluster.clone(), part.unit_id.clone(), part.generation);
+            let observed = part.observed_generation.unwrap_or_default();
+            let is_refused = matches!(part.reason.as_str(), "Refused" | "ReconcileFailed");
+            if observed != part.generation && !is_refused {
+                self.violated(format!(
+                    "RUNNING is said of {name} on {} at generation {observed}, want {}, for {}",
+                    part.cluster, part.generation, part.reason
+                ));
+            }
+            let what = (part.cluster.clone(), part.unit_id.clone(), observed);
             let place = (part.cluster.clone(), part.unit_id.clone());
             let taken = self.checker.taken_blindly.get(&place);
             let went_back = taken.is_some_and(|(highest, last)| last < highest);
             if !self.checker.ran.contains(&what) && !went_back {
                 self.violated(format!(
-                    "RUNNING is said of {name} on {} generation {}, which never ran",
-                    part.cluster, part.generation
+                    "RUNNING is said of {name} on {} generation {observed}, which never ran",
+                    part.cluster
                 ));
             }
             let since = self.checker.disconnected.get(&part.cluster);

@@ -374,7 +374,7 @@ impl Asked {
         let writes = &self.writes;
         let conditions = Conditions::default();
         let by = Provenance::default();
-        let removal = Removal { conditions: &conditions, by };
+        let removal = Removal { conditions: &conditions, by, is_dry_run: false };
         let written = match wish {
             Wish::PutPackage(spec) => {
                 let push = Push { spec: &**spec, verb: Verb::Apply, conditions: &conditions, by };

@@ -56,6 +56,11 @@ impl Cluster {
         self.proxy.effects()
     }
 
+    /// Correlation ids of the calls for units, in their order.
+    pub(crate) fn correlation_ids(&self) -> Vec<String> {
+        self.proxy.correlation_ids()
+    }
+
     /// Calls for units that came in, whatever became of them.
     pub(crate) fn n_calls(&self) -> usize {
         self.proxy.n_calls()

@@ -74,6 +74,8 @@ struct Recorded {
     n_calls: usize,
     /// Answers to calls for units that are to be lost.
     n_to_lose: usize,
+    /// Correlation ids of calls for units.
+    correlation_ids: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -135,6 +137,10 @@ impl Proxy {
         self.shared.recorded.lock().unwrap().effects.clone()
     }
 
+    pub(crate) fn correlation_ids(&self) -> Vec<String> {
+        self.shared.recorded.lock().unwrap().correlation_ids.clone()
+    }
+
     pub(crate) fn n_calls(&self) -> usize {
         self.shared.recorded.lock().unwrap().n_calls
     }
@@ -182,7 +188,10 @@ async fn pass_on(
     let upstream = shared.upstream.lock().unwrap().clone();
     let is_for_unit = parts.method != Method::GET;
     if is_for_unit {
-        shared.recorded.lock().unwrap().n_calls += 1;
+        let mut recorded = shared.recorded.lock().unwrap();
+        recorded.n_calls += 1;
+        let id = parts.headers.get("x-correlation-id").and_then(|value| value.to_str().ok());
+        recorded.correlation_ids.extend(id.map(str::to_owned));
     }
     let term = parts.headers.get("oprc-term").and_then(|value| value.to_str().ok());
     let term = term.and_then(|term| term.parse().ok()).unwrap_or_default();

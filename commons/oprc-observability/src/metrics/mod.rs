@@ -44,8 +44,7 @@ impl Metrics {
     /// All metrics as of now, in Prometheus' text form (`text/plain; version=0.0.4`).
     #[must_use]
     pub fn render(&self) -> String {
-        process::update_metrics();
-        self.0.render()
+        process::update_metrics() + &self.0.render()
     }
 
     /// Folds samples of histograms into their buckets. To be called every few seconds: without it,

@@ -27,6 +27,40 @@ impl fmt::Display for Report<'_> {
     }
 }
 
+/// Shows an error in one short line for users: what failed and its root cause, `what failed: why`.
+///
+/// What lies between the two is the story of our libraries. The log has it, see [`Report`].
+///
+/// ```
+/// # use oprc_observability::Brief;
+/// # let err = std::io::Error::from_raw_os_error(111);
+/// assert_eq!(Brief(&err).to_string(), "Connection refused");
+/// ```
+pub struct Brief<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut root = self.0;
+        while let Some(cause) = root.source() {
+            root = cause;
+        }
+        let (what, why) = (Line(self.0).to_string(), Line(root).to_string());
+        let plain = |text: &str| text.split(" (os error ").next().unwrap_or_default().to_owned();
+        let (what, why) = (plain(&what), plain(&why));
+        // Some errors repeat their cause in their own text.
+        if what.contains(&why) { f.write_str(&what) } else { write!(f, "{what}: {why}") }
+    }
+}
+
+/// Shows one error of a chain, without its causes.
+struct Line<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_line(f, self.0)
+    }
+}
+
 /// Writes `err` with white space for line ends: a cause may come from another program's answer.
 fn write_line(f: &mut fmt::Formatter<'_>, err: &dyn Error) -> fmt::Result {
     let text = err.to_string();

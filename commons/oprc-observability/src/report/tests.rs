@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Report;
+use super::{Brief, Report};
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -10,6 +10,17 @@ struct Layer(&'static str, #[source] Option<Box<dyn std::error::Error + 'static>
 
 fn layer(text: &'static str, source: Option<Layer>) -> Layer {
     Layer(text, source.map(|source| Box::new(source) as _))
+}
+
+#[test]
+fn users_read_the_failure_and_its_root_cause() {
+    let refused = io::Error::from_raw_os_error(111);
+    assert_eq!(Brief(&refused).to_string(), "Connection refused");
+    let between = layer("client error (Connect)", Some(layer("Connection refused", None)));
+    let chain = layer("the CRM cannot be reached", Some(between));
+    assert_eq!(Brief(&chain).to_string(), "the CRM cannot be reached: Connection refused");
+    let repeated = layer("it failed: no room", Some(layer("no room", None)));
+    assert_eq!(Brief(&repeated).to_string(), "it failed: no room");
 }
 
 #[test]

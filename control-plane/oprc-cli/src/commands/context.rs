@@ -22,8 +22,8 @@ pub(crate) fn run(
             return Ok(());
         }
         Args::Current => {
-            let current = contexts.current.ok_or_else(|| Error::usage("no context is in use"))?;
-            io.out.line(&current);
+            let current = contexts.current();
+            io.out.line(current.ok_or_else(|| Error::usage("no context is in use"))?);
             return Ok(());
         }
         Args::Use { name } => {
@@ -33,12 +33,13 @@ pub(crate) fn run(
         Args::Set { name } => {
             contexts.contexts.insert(name.clone(), described(global)?);
             // The first one is what its user wants to use.
-            contexts.current.get_or_insert_with(|| name.clone());
+            if contexts.current().is_none() {
+                contexts.current = Some(name.clone());
+            }
         }
         Args::Remove { name } => {
             contexts.get(name)?;
             contexts.contexts.remove(name);
-            contexts.current = contexts.current.filter(|current| current != name);
         }
     }
     contexts.store(dir)?;
@@ -58,7 +59,7 @@ fn list(contexts: &Contexts, io: &mut Io<'_>) {
         .contexts
         .iter()
         .map(|(name, context)| {
-            let is_current = contexts.current.as_ref() == Some(name);
+            let is_current = contexts.current() == Some(name.as_str());
             let mark = if is_current { "*" } else { "" };
             let token = if context.token.is_some() { "yes" } else { "no" };
             [mark, name, &context.server, token].map(str::to_owned).to_vec()

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use oprc_client::Client;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{
     changes::Changes,
     poll::Patience,
     push::{self, Push},
-    wait::until_deleted,
+    wait::{Incarnation, held_up_by, until_deleted},
 };
 use crate::{
     Io,
@@ -18,7 +19,7 @@ use crate::{
     documents,
     error::Error,
     kind::{Kind, Target},
-    output::columns::{elements, text},
+    output::columns::{elements, has, text},
     term::{Colour, plain},
 };
 
@@ -47,15 +48,50 @@ pub(crate) async fn run(
         }
     }
     if args.wait {
-        for (kind, name) in &asked {
-            match &args.cluster {
-                Some(cluster) => until_left(&client, name, cluster, args.timeout, io).await?,
-                None => until_deleted(&client, (*kind, name), args.timeout, io).await?,
-            }
-            io.out.line(&format!("{kind}/{name} deleted{}", from(args)));
-        }
+        until_gone(args, &client, asked, io).await?;
     }
     if n_failed == 0 { Ok(()) } else { Err(Error::Some(n_failed, n_targets)) }
+}
+
+/// A document on its way out.
+struct Leaving {
+    kind: Kind,
+    name: String,
+    /// The incarnation that was asked to go, where the server says it.
+    uid: Option<String>,
+}
+
+/// Waits until all of `asked` are gone, within one time for all. What is not gone then is named, with
+/// the clusters that hold it up.
+async fn until_gone(
+    args: &Delete,
+    client: &Client,
+    asked: Vec<Leaving>,
+    io: &mut Io<'_>,
+) -> Result<(), Error> {
+    let began = Instant::now();
+    let mut asked = asked.into_iter();
+    while let Some(Leaving { kind, name, uid }) = asked.next() {
+        let left = args.timeout.saturating_sub(began.elapsed());
+        let done = match &args.cluster {
+            Some(cluster) => until_left(client, &name, uid.as_deref(), cluster, left, io).await,
+            None => {
+                let incarnation = Incarnation::asked_to_go(uid);
+                until_deleted(client, (kind, &name), incarnation, left, io).await
+            }
+        };
+        match done {
+            Ok(()) => io.out.line(&format!("{kind}/{name} deleted{}", from(args))),
+            Err(Error::NotConverged { mut pending, .. }) => {
+                for Leaving { kind, name, .. } in asked {
+                    pending.extend(held_up_by(client, kind, &name).await);
+                }
+                return Err(Patience::new(args.timeout, PACE).is_over(pending));
+            }
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(())
 }
 
 /// What is to be deleted: deployments before the packages that they are of.
@@ -96,7 +132,7 @@ async fn ask(
     kind: Kind,
     name: &str,
     io: &mut Io<'_>,
-) -> Result<Vec<(Kind, String)>, Error> {
+) -> Result<Vec<Leaving>, Error> {
     if kind == Kind::Bundle {
         return ask_bundle(args, client, name, io).await;
     }
@@ -111,7 +147,16 @@ async fn ask(
     if args.force {
         call = call.query("force", "true");
     }
+    if args.dry_run {
+        call = call.query("dry_run", "true");
+    }
     match call.send().await.map_err(Error::from) {
+        Ok(answer) if args.dry_run => {
+            for Leaving { kind, name, .. } in leaving(kind, name, &answer.body) {
+                io.out.line(&format!("{kind}/{name} would be deleted{}", from(args)));
+            }
+            Ok(Vec::new())
+        }
         Ok(answer) if args.force => {
             io.out.line(&format!("{subject} removed by force"));
             let mark = io.err.paint(Colour::Yellow, "warning:");
@@ -126,13 +171,27 @@ async fn ask(
             io.out.line(&format!("{subject} deleted"));
             Ok(Vec::new())
         }
-        Ok(_) => {
-            io.out.line(&format!("{subject} deleting{}", from(args)));
-            Ok(vec![(kind, name.to_owned())])
+        Ok(answer) => {
+            let leaving = leaving(kind, name, &answer.body);
+            for Leaving { kind, name, .. } in &leaving {
+                io.out.line(&format!("{kind}/{name} deleting{}", from(args)));
+            }
+            Ok(leaving)
         }
         Err(err) if err.is_not_found() && args.ignore_not_found => Ok(Vec::new()),
         Err(err) => Err(err),
     }
+}
+
+/// Returns what goes by a deletion, in the order in which it can: what was deleted with the document
+/// of this kind and name (`answer`), and that.
+fn leaving(kind: Kind, name: &str, answer: &Value) -> Vec<Leaving> {
+    let with_it = elements(answer, "/also_written").iter().filter_map(|key| {
+        let (family, name) = key.as_str()?.split_once('/')?;
+        Some(Leaving { kind: family.parse().ok()?, name: name.to_owned(), uid: None })
+    });
+    let uid = answer.pointer("/meta/uid").and_then(Value::as_str).map(str::to_owned);
+    with_it.chain([Leaving { kind, name: name.to_owned(), uid }]).collect()
 }
 
 /// Asks for the deletion of all that a bundle owns, at one moment: a push of nothing, with pruning.
@@ -141,7 +200,7 @@ async fn ask_bundle(
     client: &Client,
     name: &str,
     io: &mut Io<'_>,
-) -> Result<Vec<(Kind, String)>, Error> {
+) -> Result<Vec<Leaving>, Error> {
     // A push would make one that is not there.
     match client.get_bundle(name).read_as::<Value>().send().await.map_err(Error::from) {
         Ok(_) => {}
@@ -159,16 +218,18 @@ async fn ask_bundle(
         bundle: &bundle,
         is_strict: false,
         if_unchanged: false,
-        is_dry_run: false,
+        is_dry_run: args.dry_run,
     };
     let leaving = push::push(client, push).await?.leaving();
+    let done = if args.dry_run { "would be deleted" } else { "deleting" };
     for (kind, key) in &leaving {
-        io.out.line(&format!("{kind}/{key} deleting"));
+        io.out.line(&format!("{kind}/{key} {done}"));
     }
     if leaving.is_empty() {
         io.out.line(&format!("bundle/{name} has no documents"));
     }
-    Ok(leaving)
+    let leaving = if args.dry_run { Vec::new() } else { leaving };
+    Ok(leaving.into_iter().map(|(kind, name)| Leaving { kind, name, uid: None }).collect())
 }
 
 /// ` from prod-east`, where it is one cluster alone.
@@ -176,10 +237,11 @@ fn from(args: &Delete) -> String {
     args.cluster.as_ref().map(|cluster| format!(" from {cluster}")).unwrap_or_default()
 }
 
-/// Waits until the deployment has no part on `cluster`.
+/// Waits until the deployment has no part on `cluster`, or is another one than `uid`.
 async fn until_left(
     client: &Client,
     key: &str,
+    uid: Option<&str>,
     cluster: &str,
     timeout: Duration,
     io: &mut Io<'_>,
@@ -197,6 +259,9 @@ async fn until_left(
         };
         let mut pending = format!("{subject} on {cluster}: not known");
         if let Some(status) = status {
+            if uid.is_some_and(|uid| has(&status, "/uid") && text(&status, "/uid") != uid) {
+                return Ok(());
+            }
             let number = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or_default();
             let parts = elements(&status, "/clusters").iter();
             let part = parts.into_iter().find(|part| text(part, "/cluster") == cluster);

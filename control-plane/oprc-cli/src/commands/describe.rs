@@ -17,7 +17,8 @@ pub(crate) async fn run(words: &[String], client: &Client, io: &mut Io<'_>) -> R
     let Some(about) = events::about(kind, &name) else { return Ok(()) };
     match events::fetch(client, Some(&about)).await {
         Ok(found) => {
-            let rows: Vec<_> = found.iter().map(|event| events::cells(event, now)).collect();
+            let present = found.iter().filter(|event| events::is_of(event, &item));
+            let rows: Vec<_> = present.map(|event| events::cells(event, now)).collect();
             page.table("Events", &events::COLUMNS, &rows);
         }
         // What else there is to tell stands without them; that there are none is not what is said.

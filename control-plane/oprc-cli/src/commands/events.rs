@@ -6,6 +6,7 @@ use oprc_models::{
     event::Severity,
     view::{Event, Page},
 };
+use serde_json::Value;
 
 use crate::{
     Io,
@@ -66,6 +67,20 @@ pub(super) async fn fetch(client: &Client, about: Option<&str>) -> Result<Vec<Ev
     let mut events = call.all(None).await?;
     events.sort_by_key(|event| event.beside.last);
     Ok(events)
+}
+
+/// Returns `true` if the event happened to `object` as it is now, and not to an earlier incarnation
+/// of its name. Of an event without a uid the time decides.
+pub(super) fn is_of(event: &Event, object: &Value) -> bool {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let Some(present) = text("/meta/uid") else { return true };
+    match &event.beside.uid {
+        Some(uid) => uid == present,
+        None => {
+            let created = text("/meta/created_at").and_then(|at| at.parse::<Timestamp>().ok());
+            created.is_none_or(|created| event.beside.last >= created)
+        }
+    }
 }
 
 /// The cells of [`COLUMNS`].

@@ -73,6 +73,7 @@ pub(super) async fn follow(
     loop {
         let mut lines = BTreeMap::new();
         let mut pending = Vec::new();
+        let mut stuck = Vec::new();
         let mut has_failed = false;
         for deployment in &mut deployments {
             let is_due = match &due {
@@ -89,11 +90,18 @@ pub(super) async fn follow(
             }
             let judgement = deployment.judge();
             lines.extend(judgement.lines);
+            if !judgement.pending.is_empty() {
+                stuck.extend(judgement.stuck);
+            }
             pending.extend(judgement.pending);
         }
         progress.show(lines, &mut io.out);
         if pending.is_empty() {
             break;
+        }
+        if !stuck.is_empty() {
+            stuck.extend(pending);
+            return Err(Error::Stuck(stuck));
         }
         let next = if io.out.is_closed() {
             None

@@ -68,7 +68,7 @@ const CLUSTERS: &[Column] = &[
     column("NAME", |item| text(item, "/name")),
     column("STATUS", |item| text(item, "/status/connectivity")),
     column("BREAKER", |item| text(item, "/status/breaker")),
-    column("HEALTH", |item| text(item, "/status/health/status")),
+    column("HEALTH", cluster_health),
     column("NODES", nodes),
     column("VERSION", |item| text(item, "/status/health/crm_version")),
     wide("UNMANAGED", |item| text(item, "/status/unmanaged_records")),
@@ -216,16 +216,47 @@ fn condition(item: &Value, r#type: &str, field: &str) -> String {
     found.map_or_else(|| dash(""), |condition| text(condition, field))
 }
 
-/// The deployment's condition; of one whose deletion was asked for, that.
-fn deployment_condition(item: &Value) -> String {
-    if item.pointer("/meta/deletion_requested_at").is_some_and(|at| !at.is_null()) {
-        return "DELETING".to_owned();
-    }
-    text(item, "/status/condition")
+/// Returns `true` if there is something at `pointer`.
+pub(crate) fn has(item: &Value, pointer: &str) -> bool {
+    item.pointer(pointer).is_some_and(|found| !found.is_null())
 }
 
-/// Clusters that run it, of those that are to: `2/3`.
+/// Returns the deployment's run state, marked if it is paused or refused an update:
+/// `RUNNING (paused)`. Of one whose deletion was asked for, that.
+pub(crate) fn deployment_condition(item: &Value) -> String {
+    if has(item, "/meta/deletion_requested_at") {
+        return "DELETING".to_owned();
+    }
+    let state = text(item, "/status/condition");
+    let is_refused = condition(item, "Progressing", "/reason") == "Refused"
+        && condition(item, "Progressing", "/status") == "False";
+    if has(item, "/meta/paused_at") {
+        format!("{state} (paused)")
+    } else if is_refused {
+        format!("{state} (refused)")
+    } else {
+        state
+    }
+}
+
+/// Returns `true` if the cluster is heard from. What an unheard one said before counts no more.
+pub(crate) fn is_heard(item: &Value) -> bool {
+    text(item, "/status/connectivity") == "CONNECTED"
+}
+
+/// Returns the cluster's health: unknown where it is not heard from, whatever it said before.
+pub(crate) fn cluster_health(item: &Value) -> String {
+    if is_heard(item) { text(item, "/status/health/status") } else { "UNKNOWN".to_owned() }
+}
+
+/// Returns the number of clusters that run it, of those that are to: `2/3`. A server that does not
+/// count knows of no clusters but those that have a unit.
 fn clusters_ready(item: &Value) -> String {
+    let [running, wanted] =
+        ["/status/running_clusters", "/status/wanted_clusters"].map(|count| text(item, count));
+    if running != "-" && wanted != "-" {
+        return format!("{running}/{wanted}");
+    }
     let parts = elements(item, "/status/clusters").iter();
     let wanted: Vec<&Value> = parts.filter(|part| text(part, "/desired") != "ABSENT").collect();
     let ready = wanted.iter().filter(|part| text(part, "/condition") == "RUNNING").count();
@@ -240,6 +271,9 @@ fn clusters(item: &Value) -> String {
 
 /// Nodes that are ready, of all: `3/3`.
 fn nodes(item: &Value) -> String {
+    if !is_heard(item) {
+        return "-".to_owned();
+    }
     let (ready, all) =
         (text(item, "/status/health/ready_nodes"), text(item, "/status/health/node_count"));
     if all == "-" { all } else { format!("{ready}/{all}") }

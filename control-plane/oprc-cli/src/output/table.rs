@@ -25,12 +25,22 @@ impl Table {
 
     /// Prints one line. Words of state are coloured.
     pub(crate) fn line<S: AsRef<str>>(&self, out: &mut Out<'_>, cells: &[S]) {
+        self.painted(out, cells, |_, cell| Colour::of_state(cell));
+    }
+
+    /// Prints one line, each cell in the colour for its index and text.
+    pub(crate) fn painted<S: AsRef<str>>(
+        &self,
+        out: &mut Out<'_>,
+        cells: &[S],
+        colour: impl Fn(usize, &str) -> Colour,
+    ) {
         let mut line = String::new();
         for (i, cell) in cells.iter().enumerate() {
             let cell = plain(cell.as_ref());
             let width = self.widths.get(i).copied().unwrap_or_default();
             let pad = width.saturating_sub(cell.chars().count());
-            line.push_str(&out.paint(Colour::of_state(&cell), &cell));
+            line.push_str(&out.paint(colour(i, &cell), &cell));
             if i + 1 < cells.len() {
                 line.push_str(&" ".repeat(pad + 2));
             }

@@ -102,6 +102,73 @@ async fn prints_tables() {
     );
 }
 
+/// What a cluster said before it fell silent is not shown as so, whatever the server passes on.
+#[tokio::test]
+async fn health_of_a_silent_cluster_is_unknown() {
+    let bench = Bench::new().await;
+    let health = json!({ "cluster_name": "east", "status": "HEALTHY", "crm_version": "0.1.0",
+        "node_count": 3, "ready_nodes": 3 });
+    for connectivity in ["UNREACHABLE", "UNAUTHORIZED", "MISIDENTIFIED", "UNKNOWN"] {
+        let status = json!({ "connectivity": connectivity, "breaker": "OPEN", "health": health });
+        bench.server.put("clusters/east", json!({ "name": "east", "status": status }));
+        for words in ["get clusters", "get cluster east", "get cl -o wide", "describe cluster east"]
+        {
+            let ran = bench.run(words).await;
+            assert!(!ran.out.contains("HEALTHY") && !ran.out.contains("3/3"), "{words}: {ran:?}");
+            assert!(!ran.out.contains("Ready nodes"), "{words}: {ran:?}");
+            assert!(ran.out.contains("UNKNOWN"), "{words}: {ran:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn deployments_are_counted_and_marked() {
+    let bench = Bench::new().await;
+    let refused = json!([{ "type": "Progressing", "status": "False", "reason": "Refused" }]);
+    let deployment = |key: &str, meta: Value, conditions: Value| {
+        let parts = json!([{ "cluster": "east", "desired": "PRESENT", "condition": "RUNNING" }]);
+        json!({ "key": key, "package_name": "p", "class_key": "C", "meta": meta, "status": {
+            "condition": "RUNNING", "conditions": conditions, "clusters": parts,
+            "running_clusters": 1, "wanted_clusters": 2 } })
+    };
+    let paused = json!({ "generation": 1, "paused_at": BIRTH });
+    bench.server.put("deployments/a", deployment("a", json!({ "generation": 1 }), json!([])));
+    bench.server.put("deployments/b", deployment("b", paused, json!([])));
+    bench.server.put("deployments/c", deployment("c", json!({ "generation": 1 }), refused));
+    check(
+        &bench.run("get deployments").await,
+        "KEY  PACKAGE  CLASS  CONDITION          CLUSTERS  GENERATION  AGE\n\
+         a    p        C      RUNNING            1/2       1           -\n\
+         b    p        C      RUNNING (paused)   1/2       1           -\n\
+         c    p        C      RUNNING (refused)  1/2       1           -\n",
+    );
+    let ran = bench.run("describe deployment b").await;
+    assert!(ran.out.contains("Condition:     RUNNING (paused)\n"), "{ran:?}");
+    assert!(ran.out.contains("Paused:        2026-05-01T00:00:00Z (12h ago)\n"), "{ran:?}");
+}
+
+/// Events of an earlier incarnation of a name are not those of the present one.
+#[tokio::test]
+async fn describes_the_present_incarnation() {
+    let bench = Bench::new().await;
+    fill(&bench);
+    let event = |reason: &str, uid: Option<&str>, last: &str| {
+        json!({ "about": "deployment/shop.cart", "reason": reason, "severity": "NORMAL",
+            "uid": uid, "count": 1, "first": last, "last": last, "message": "" })
+    };
+    let before = "2026-04-30T23:00:00Z";
+    bench.server.put("events/a", event("Sent", Some("u"), BIRTH));
+    bench.server.put("events/b", event("Gone", Some("an earlier one"), BIRTH));
+    bench.server.put("events/c", event("OldFormat", None, BIRTH));
+    bench.server.put("events/d", event("OldFormatBefore", None, before));
+    let ran = bench.run("describe deployment shop.cart").await;
+    let (_, events) = ran.out.split_once("Events:").unwrap();
+    assert!(events.contains("Sent") && events.contains("OldFormat "), "{events}");
+    assert!(!events.contains("Gone") && !events.contains("OldFormatBefore"), "{events}");
+    let ran = bench.run("events --about deployment/shop.cart").await;
+    assert!(ran.out.contains("Gone"), "all of them are there to be asked for: {ran:?}");
+}
+
 #[tokio::test]
 async fn prints_for_programs() {
     let bench = Bench::new().await;

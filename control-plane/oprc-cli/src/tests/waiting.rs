@@ -107,6 +107,71 @@ async fn waits_for_a_condition() {
     }
 }
 
+/// Nothing is sent for a paused deployment, so it is no use to wait.
+#[tokio::test]
+async fn paused_deployments_are_not_waited_for() {
+    let bench = Bench::new().await;
+    bench.file("cart.yaml", CART);
+    let mut paused = status(1, "PENDING", &json!([part("RUNNING", 1, "Updating")]));
+    paused["conditions"] = json!([{ "type": "Paused", "status": "True", "reason": "Paused",
+        "message": "since 2026-05-01T00:00:00Z", "observed_generation": 1,
+        "last_transition_time": BIRTH }]);
+    bench.server.answer("GET deployment-status/cart", 200, paused.clone());
+    for words in ["apply --wait -f {}", "rollout status deployment cart"] {
+        let ran = bench.run(words).await;
+        assert_eq!(ran.code, exit::NOT_CONVERGED, "{words}: {ran:?}");
+        let why = "deployment/cart is paused since 2026-05-01T00:00:00Z; \
+                   `oprc rollout resume deployment cart` lets it go on";
+        assert!(ran.err.contains(why), "{words}: {}", ran.err);
+    }
+    // One that is as wanted has nothing to wait for.
+    paused["condition"] = json!("RUNNING");
+    paused["clusters"] = json!([part("RUNNING", 2, "Running")]);
+    let other = json!({ "key": "calm", "meta": { "generation": 1 } });
+    bench.server.put("deployments/calm", other);
+    bench.server.answer("GET deployment-status/calm", 200, paused);
+    assert_eq!(bench.run("rollout status deployment calm").await.code, exit::DONE);
+
+    let object = json!({ "key": "held", "meta": { "generation": 2, "paused_at": BIRTH },
+        "status": { "condition": "PENDING", "observed_generation": 2, "conditions": [] } });
+    bench.server.put("deployments/held", object);
+    let ran = bench.run("wait --for=condition=Running deployment held").await;
+    assert_eq!(ran.code, exit::NOT_CONVERGED, "{ran:?}");
+    assert!(ran.err.contains("deployment/held is paused since"), "{}", ran.err);
+    let ran = bench.run("wait --for=condition=Paused deployment held --timeout 0s").await;
+    assert!(ran.err.contains("not converged in 0s"), "its status may still say so: {ran:?}");
+}
+
+#[tokio::test]
+async fn conditions_that_do_not_exist_are_refused_at_once() {
+    let bench = Bench::new().await;
+    let said = json!([{ "type": "OfANewerServer", "status": "False", "reason": "X" }]);
+    let status = json!({ "condition": "RUNNING", "observed_generation": 1, "conditions": said });
+    let object = json!({ "meta": { "generation": 1 }, "status": status });
+    for path in ["deployments/cart", "clusters/east", "packages/shop"] {
+        bench.server.put(path, object.clone());
+    }
+    for (words, want) in [
+        ("wait --for=condition=Redy deployment cart", "Ready, Progressing, Degraded"),
+        ("wait --for=condition=Redy deployment cart", "OfANewerServer"),
+        ("wait --for=condition=Running cluster east", "Connected, Unreachable"),
+        ("wait --for=condition=Running package shop", "no condition \"Running\" of a package"),
+        ("wait --for=condition=Ready=Yes deployment cart", "want True, False or Unknown"),
+        ("wait --for=condition=Ready bundle prod", "a bundle has no conditions"),
+    ] {
+        let ran = bench.run(words).await;
+        assert_eq!(ran.code, exit::USAGE, "{words}: {ran:?}");
+        assert!(ran.err.contains(want), "{words}: {}", ran.err);
+    }
+    for (words, code) in [
+        ("wait --for=condition=degraded deployment cart --timeout 0s", exit::NOT_CONVERGED),
+        ("wait --for=condition=OfANewerServer=False package shop --timeout 0s", exit::DONE),
+    ] {
+        let ran = bench.run(words).await;
+        assert_eq!(ran.code, code, "{words}: {ran:?}");
+    }
+}
+
 /// A watch that tells these changes of `deployments/cart`, and ends.
 fn told(changes: &[(&str, u64)]) -> Value {
     let event = |(key, id): &(&str, u64)| {

@@ -204,7 +204,7 @@ async fn commit(crm: &Crm, group: Vec<Transition>) {
 fn landed(crm: &Crm, group: &[Transition], revision: Revision) {
     for Transition { id, condition, next, .. } in group {
         metric::transitioned(*condition);
-        tracing::debug!(unit = %id, ?condition, revision = revision.0, "unit moved on");
+        tracing::debug!(unit = %id, condition = metric::label(*condition), revision = revision.0, "unit moved on");
         if let Some(next) = next {
             crm.timers.set(id, Instant::now() + *next, revision);
         }

@@ -60,7 +60,7 @@ pub(crate) fn write(
     answer::meta(&mut object, meta, row.entry.revision)?;
     let unknown = ClusterStatus::default();
     let status = row.status.as_ref().map_or(&unknown, |status| &*status.value);
-    answer::status(&mut object, status, row.is_stale)?;
+    answer::status(&mut object, &*status.shown(row.is_stale), row.is_stale)?;
     object.end();
     Ok(())
 }
@@ -96,18 +96,15 @@ struct Said<'a> {
     features: &'a [String],
 }
 
-/// The health of one cluster. `status` is its own word while it is heard from, and `UNKNOWN`
-/// otherwise: what it said before is no longer shown as so.
+/// Writes the health of one cluster. `status` is the one that `GET /clusters/{name}` shows.
 fn write_health(_: &App, buffer: &mut Vec<u8>, row: &ClusterRow) -> Result<(), serde_json::Error> {
     let unknown = ClusterStatus::default();
     let status = row.status.as_ref().map_or(&unknown, |status| &*status.value);
     let is_stale = row.is_stale || !status.is_connected();
     let mut object = Object::new(buffer);
     object.field("cluster_name", &row.entry.value.spec.name)?;
-    match &status.health {
-        Some(health) if !is_stale => object.field("status", &health.status)?,
-        Some(_) | None => object.field("status", &"UNKNOWN")?,
-    }
+    let shown = status.shown(row.is_stale);
+    object.field("status", &shown.current_health())?;
     object.members(&Health {
         connectivity: status.connectivity,
         breaker: status.breaker,
@@ -218,14 +215,15 @@ pub(crate) async fn delete(
 ) -> Answer {
     let mut params = call.params()?;
     let is_forced = params.flag("force")?;
+    let is_dry_run = params.flag("dry_run")?;
     params.finish()?;
     let conditions = etag::conditions(&call.headers)?;
-    let removal = Removal { conditions: &conditions, by: call.by.provenance() };
+    let removal = Removal { conditions: &conditions, by: call.by.provenance(), is_dry_run };
     let name = name(&path_name)?;
     let written = if is_forced {
         app.writes.force_cluster(&name, &removal).await?
     } else {
         app.writes.delete_cluster(&name, &removal).await?
     };
-    answer::written(&written, Vec::new(), "")
+    answer::removed(&written, is_dry_run)
 }

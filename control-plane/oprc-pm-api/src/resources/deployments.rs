@@ -66,26 +66,24 @@ pub(crate) async fn delete(
     let mut params = call.params()?;
     let cluster = params.get::<ClusterName>("cluster")?;
     let is_forced = params.flag("force")?;
+    let is_dry_run = params.flag("dry_run")?;
     params.finish()?;
     let key = name(&path_key)?;
     let conditions = etag::conditions(&call.headers)?;
-    let removal = Removal { conditions: &conditions, by: call.by.provenance() };
+    let removal = Removal { conditions: &conditions, by: call.by.provenance(), is_dry_run };
     if is_forced {
         let written = app.writes.force_deployment(&key, cluster.as_ref(), &removal).await?;
-        return answer::written(&written, Vec::new(), "");
+        return answer::removed(&written, is_dry_run);
     }
-    let mut response = match cluster {
-        None => {
-            let written = app.writes.delete_deployment(&key, &removal).await?;
-            answer::written(&written, Vec::new(), "")?
-        }
-        Some(cluster) => {
-            let written = app.writes.exclude_cluster(&key, &cluster, &removal).await?;
-            answer::written(&written, Vec::new(), "")?
-        }
+    let written = match cluster {
+        None => app.writes.delete_deployment(&key, &removal).await?,
+        Some(cluster) => app.writes.exclude_cluster(&key, &cluster, &removal).await?,
     };
-    // Whether it was asked for now or before: the removal itself is still to come.
-    *response.status_mut() = http::StatusCode::ACCEPTED;
+    let mut response = answer::removed(&written, is_dry_run)?;
+    if !is_dry_run {
+        // Whether it was asked for now or before: the removal itself is still to come.
+        *response.status_mut() = http::StatusCode::ACCEPTED;
+    }
     Ok(response)
 }
 

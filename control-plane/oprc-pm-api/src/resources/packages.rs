@@ -102,12 +102,13 @@ pub(crate) async fn delete(
 ) -> Answer {
     let mut params = call.params()?;
     let is_cascade = params.flag("cascade")?;
+    let is_dry_run = params.flag("dry_run")?;
     params.finish()?;
     let dependants = if is_cascade { Dependants::Cascade } else { Dependants::Refuse };
     let conditions = etag::conditions(&call.headers)?;
-    let removal = Removal { conditions: &conditions, by: call.by.provenance() };
+    let removal = Removal { conditions: &conditions, by: call.by.provenance(), is_dry_run };
     let written = app.writes.delete_package(&name(&path_name)?, dependants, &removal).await?;
-    answer::written(&written, Vec::new(), "")
+    answer::removed(&written, is_dry_run)
 }
 
 /// `GET /packages/{name}`.

@@ -49,11 +49,13 @@ pub(crate) async fn delete(
     Path(path_name): Path<String>,
     call: Call,
 ) -> Answer {
-    call.params()?.finish()?;
+    let mut params = call.params()?;
+    let is_dry_run = params.flag("dry_run")?;
+    params.finish()?;
     let conditions = etag::conditions(&call.headers)?;
-    let removal = Removal { conditions: &conditions, by: call.by.provenance() };
+    let removal = Removal { conditions: &conditions, by: call.by.provenance(), is_dry_run };
     let written = app.writes.delete_role_binding(&name(&path_name)?, &removal).await?;
-    answer::written(&written, Vec::new(), "")
+    answer::removed(&written, is_dry_run)
 }
 
 /// `GET /role-bindings/{name}`.

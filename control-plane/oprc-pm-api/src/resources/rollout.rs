@@ -40,7 +40,7 @@ async fn ask(app: &App, path_key: &str, call: Call, ask: Ask) -> Answer {
     call.params()?.finish()?;
     let conditions = etag::conditions(&call.headers)?;
     let by = call.by;
-    let request = Removal { conditions: &conditions, by: by.provenance() };
+    let request = Removal { conditions: &conditions, by: by.provenance(), is_dry_run: false };
     let written = app.writes.ask_deployment(&name(path_key)?, ask, &request).await?;
     answer::written(&written, Vec::new(), "")
 }

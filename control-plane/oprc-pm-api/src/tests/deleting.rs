@@ -91,8 +91,15 @@ async fn cascade_takes_all_who_depend_on_it() {
         let package = ["a", "b", "c"][n % 3];
         world.put(&format!("/api/v1/deployments/{key}"), deployment(&key, package)).await.is(201);
     }
+    // A dry run names the same, and nothing is deleted.
+    let before = world.revision().await;
+    let foretold =
+        world.delete("/api/v1/packages/a?cascade=true&dry_run=true").await.is(200).json();
+    assert_eq!((&foretold["dry_run"], world.revision().await), (&json!(true), before));
     let deleted = world.delete("/api/v1/packages/a?cascade=true").await.is(202).json();
     assert_eq!(deleted["also_written"].as_array().unwrap().len(), 152);
+    assert_eq!(deleted["also_written"], foretold["also_written"]);
+    assert!(deleted.get("dry_run").is_none(), "{deleted}");
     for n in 0..150 {
         assert!(world.meta(&format!("deployments/d{n}")).await.unwrap().is_deleting());
     }
@@ -103,6 +110,41 @@ async fn cascade_takes_all_who_depend_on_it() {
     let before = world.revision().await;
     world.delete("/api/v1/packages/a?cascade=true").await.is(202);
     assert_eq!(world.revision().await, before);
+}
+
+/// Every removal can be tried: what would be refused is refused, and nothing is written.
+#[tokio::test(start_paused = true)]
+async fn dry_runs_of_removals_write_nothing() {
+    let world = World::new().await;
+    world.put("/api/v1/packages/shop", package("shop")).await.is(201);
+    world.put("/api/v1/deployments/d", deployment("d", "shop")).await.is(201);
+    world.store(&Key::Cluster(name("east")), &cluster("east")).await;
+    let binding = json!({ "name": "team", "role": "viewer", "subjects": ["a"] });
+    world.put("/api/v1/role-bindings/team", binding).await.is(201);
+    let before = world.revision().await;
+    for (path, status) in [
+        ("packages/shop?cascade=true", 200),
+        ("packages/shop?cascade=false", 409),
+        ("packages/none?cascade=true", 404),
+        ("deployments/d?force=false", 200),
+        ("deployments/d?cluster=east", 200),
+        ("deployments/d?cluster=nowhere", 404),
+        // It is not being deleted.
+        ("deployments/d?force=true", 409),
+        ("clusters/east?force=false", 200),
+        ("clusters/east?force=true", 200),
+        ("role-bindings/team?", 200),
+    ] {
+        let reply = world.delete(&format!("/api/v1/{path}&dry_run=true")).await;
+        assert_eq!(reply.status, status, "{path}: {:?}", reply.json());
+        if status == 200 {
+            let told = reply.json();
+            assert_eq!(told["dry_run"], true, "{path}");
+            assert_eq!(reply.etag(), "", "{path}: it is not stored so");
+        }
+    }
+    assert_eq!(world.revision().await, before);
+    assert!(!world.meta("deployments/d").await.unwrap().is_deleting());
 }
 
 #[tokio::test(start_paused = true)]

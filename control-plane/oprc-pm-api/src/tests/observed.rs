@@ -180,6 +180,8 @@ async fn clusters() {
         "nobody leads"
     );
 
+    let east = get("/east").await.is(200).json();
+    assert_eq!(east["status"]["health"]["status"], "UNKNOWN", "nobody leads");
     world.lead().await;
     let list = get("").await.is(200).json();
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
@@ -196,6 +198,20 @@ async fn clusters() {
         (&json!("UNKNOWN"), &json!("UNREACHABLE"))
     );
     assert_eq!(get("/health").await.is(200).json()["items"].as_array().unwrap().len(), 2);
+    // The registration, the list and the health say the same.
+    for (name, want) in [("east", "HEALTHY"), ("west", "UNKNOWN")] {
+        let one = get(&format!("/{name}")).await.is(200).json();
+        assert_eq!(one["status"]["health"]["status"], want, "{one}");
+        let health = get(&format!("/{name}/health")).await.is(200).json();
+        assert_eq!(health["status"], want, "{health}");
+        for (path, pointer) in [("", "/status/health/status"), ("/health", "/status")] {
+            let page = get(path).await.is(200).json();
+            let items = page["items"].as_array().unwrap().iter();
+            let is_it = |item: &&Value| item["name"] == name || item["cluster_name"] == name;
+            let item = items.clone().find(is_it).unwrap();
+            assert_eq!(item.pointer(pointer).unwrap(), want, "{item}");
+        }
+    }
     get("/mars").await.refused(404, "not_found");
     get("/mars/health").await.refused(404, "not_found");
     get("/Mars").await.refused(400, "invalid_name");

@@ -159,6 +159,8 @@ pub struct Removal<'a> {
     pub conditions: &'a Conditions,
     /// Who asks for it, and why; stored with the write.
     pub by: Provenance<'a>,
+    /// `true` if nothing is to be written: the answer says what would be.
+    pub is_dry_run: bool,
 }
 
 /// What became of a write.

@@ -40,7 +40,8 @@ impl Writes {
         removal: &Removal<'_>,
     ) -> Result<Written, Error> {
         let decide = |view: &View<'_>, _: &Stamp<'_>| of_deployment(view, key, only, removal);
-        let written = self.settle(&Key::Deployment(key.clone()), true, decide).await?;
+        let key_in_store = Key::Deployment(key.clone());
+        let written = self.remove(&key_in_store, true, removal, decide).await?;
         tell("deployment", key.as_str(), &written, removal);
         Ok(written)
     }
@@ -56,7 +57,7 @@ impl Writes {
         removal: &Removal<'_>,
     ) -> Result<Written, Error> {
         let decide = |view: &View<'_>, _: &Stamp<'_>| of_cluster(view, name, removal);
-        let written = self.settle(&Key::Cluster(name.clone()), true, decide).await?;
+        let written = self.remove(&Key::Cluster(name.clone()), true, removal, decide).await?;
         tell("cluster", name.as_str(), &written, removal);
         Ok(written)
     }
@@ -64,6 +65,9 @@ impl Writes {
 
 /// Who did it, and what may be left where: for whoever asks later.
 fn tell(kind: &'static str, name: &str, written: &Written, removal: &Removal<'_>) {
+    if removal.is_dry_run {
+        return;
+    }
     let left: Vec<&str> = written.warnings.iter().map(|left| left.message.as_str()).collect();
     tracing::warn!(
         audit = true,
@@ -75,7 +79,7 @@ fn tell(kind: &'static str, name: &str, written: &Written, removal: &Removal<'_>
         correlation_id = removal.by.correlation_id.unwrap_or_default(),
         subject = removal.by.subject.unwrap_or_default(),
         n_left = left.len(),
-        ?left,
+        left = left.join("; "),
         "removed by force"
     );
     counter!(FORCED, "kind" => kind).increment(1);

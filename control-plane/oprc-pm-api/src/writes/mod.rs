@@ -26,6 +26,7 @@ mod forced;
 mod package;
 mod prospect;
 mod references;
+mod removal;
 mod role_binding;
 mod rollout;
 mod versions;
@@ -221,12 +222,12 @@ impl Writes {
     ) -> Result<Written, Error> {
         let key = Key::Package(name.clone());
         let mut others = Vec::new();
-        let mut batch = MAX_BATCH;
+        let mut batch = if removal.is_dry_run { usize::MAX } else { MAX_BATCH };
         loop {
             let decide = |view: &View<'_>, stamp: &Stamp<'_>| {
                 package::delete(view, name, dependants, batch, removal, stamp)
             };
-            match self.settle(&key, true, decide).await {
+            match self.remove(&key, true, removal, decide).await {
                 Ok(mut written) => {
                     others.append(&mut written.others);
                     if written.outcome != Outcome::Underway {
@@ -252,7 +253,7 @@ impl Writes {
     ) -> Result<Written, Error> {
         let decide =
             |view: &View<'_>, stamp: &Stamp<'_>| deployment::delete(view, key, removal, stamp);
-        self.settle(&Key::Deployment(key.clone()), false, decide).await
+        self.remove(&Key::Deployment(key.clone()), false, removal, decide).await
     }
 
     /// Takes a deployment out of one cluster: the cluster joins `excluded_envs` of its spec.
@@ -269,7 +270,7 @@ impl Writes {
         let decide = |view: &View<'_>, stamp: &Stamp<'_>| {
             deployment::exclude(view, key, cluster, removal, stamp)
         };
-        self.settle(&Key::Deployment(key.clone()), false, decide).await
+        self.remove(&Key::Deployment(key.clone()), false, removal, decide).await
     }
 
     /// Pauses a deployment, has it go on, or has it start anew.
@@ -299,7 +300,7 @@ impl Writes {
         removal: &Removal<'_>,
     ) -> Result<Written, Error> {
         let decide = |view: &View<'_>, _: &Stamp<'_>| cluster::delete(view, name, removal);
-        self.settle(&Key::Cluster(name.clone()), true, decide).await
+        self.remove(&Key::Cluster(name.clone()), true, removal, decide).await
     }
 
     /// As [`Writes::settle_all`], of one decision.

@@ -43,7 +43,11 @@ impl Writes {
         removal: &Removal<'_>,
     ) -> Result<Written, Error> {
         let decide = |view: &View<'_>, _: &Stamp<'_>| delete(view, name, removal);
-        let written = self.settle(&Key::RoleBinding(name.clone()), true, decide).await?;
+        let key = Key::RoleBinding(name.clone());
+        let written = self.remove(&key, true, removal, decide).await?;
+        if removal.is_dry_run {
+            return Ok(written);
+        }
         // A removal's answer has the revision of what is gone.
         if self.freshness.wait().await.is_err() {
             tracing::warn!(name = %name, "a role binding was removed, which may not show yet");

@@ -39,13 +39,14 @@ pub(super) fn ask<'p>(
     let entry = existing(view, key, Verb::Update, request)?;
     let key = Key::Deployment(key.clone());
     let before = &entry.value.meta;
+    let correlation_id = request.by.correlation_id.map(str::to_owned);
     let meta = match ask {
         // What is on its way out is neither held back nor started anew.
         _ if before.is_deleting() => None,
         Ask::Pause if before.paused_at.is_some() => None,
-        Ask::Pause => Some(Meta { paused_at: Some(stamp.now), ..before.clone() }),
+        Ask::Pause => Some(Meta { paused_at: Some(stamp.now), correlation_id, ..before.clone() }),
         Ask::Resume if before.paused_at.is_none() => None,
-        Ask::Resume => Some(Meta { paused_at: None, ..before.clone() }),
+        Ask::Resume => Some(Meta { paused_at: None, correlation_id, ..before.clone() }),
         Ask::Restart => {
             let meta = request.by.stamped(next_meta(before, stamp));
             let note = Some(RESTART_NOTE.to_owned());

@@ -69,7 +69,7 @@ pub(super) async fn keep(cache: &Cache) {
         cache.meters.live.set(0.0);
         match end {
             End::Broken(Error::Compacted { asked }) => {
-                tracing::warn!(revision = %asked, "revision was compacted; listing again");
+                tracing::warn!(revision = asked.0, "revision was compacted; listing again");
                 cache.meters.relists.increment(1);
                 must_list = true;
             }
@@ -103,7 +103,11 @@ async fn fill(cache: &Cache) -> Result<(), Error> {
     if let Some(before) = went_back {
         // A listing is linearizable, so the store itself has gone back: it was restored from an
         // older snapshot. What it now says is what is desired.
-        tracing::error!(revision = %revision, before = %before, "the store has gone back in time");
+        tracing::error!(
+            revision = revision.0,
+            before = before.0,
+            "the store has gone back in time"
+        );
         cache.meters.went_back.increment(1);
     }
     // Only this task writes, so what is compared is what is replaced; readers go on meanwhile.
@@ -118,7 +122,7 @@ async fn fill(cache: &Cache) -> Result<(), Error> {
     cache.position.update(|at| *at = Position { revision: Some(revision), is_live: false });
     cache.measure(revision);
     cache.notify(&changes);
-    tracing::info!(revision = %revision, changes = changes.len(), "cache filled");
+    tracing::info!(revision = revision.0, changes = changes.len(), "cache filled");
     Ok(())
 }
 

@@ -44,7 +44,7 @@ use self::{
 pub use self::{
     fresh::{Freshness, Stale},
     position::Position,
-    state::{Archive, Changed, Entry, Intent, PackedVersion, State},
+    state::{Archive, Changed, Entry, Intent, PackedVersion, State, StatusCounts},
 };
 
 /// Called with each object that changed, after the state shows it. Must be quick and must not
@@ -180,7 +180,7 @@ impl Cache {
                 self.meters.missed.increment(1);
             }
             Finding::WentBack(revision) => {
-                tracing::error!(revision = %revision, "the store has gone back; listing again");
+                tracing::error!(revision = revision.0, "the store has gone back; listing again");
             }
         }
     }

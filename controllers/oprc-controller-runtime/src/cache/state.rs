@@ -7,6 +7,7 @@
 mod archive;
 mod bundles;
 mod changed;
+mod counts;
 mod differences;
 mod intents;
 mod packed;
@@ -39,7 +40,10 @@ use oprc_models::{
 };
 
 pub(super) use self::versions::{Differences, Part};
-pub use self::{archive::Archive, changed::Changed, intents::Intent, published::PackedVersion};
+pub use self::{
+    archive::Archive, changed::Changed, counts::StatusCounts, intents::Intent,
+    published::PackedVersion,
+};
 use self::{packed::PackedUnit, published::Needs};
 
 /// One object and the revision of its last write, which a compare-and-swap needs.
@@ -104,6 +108,7 @@ pub struct State {
 
     /// The revision that this is the state of. Set by whoever applies changes.
     pub(super) revision: Revision,
+    status_counts: StatusCounts,
     units_of_cluster: BTreeMap<ClusterName, BTreeSet<DeploymentKey>>,
     place_of_unit: BTreeMap<UnitId, (ClusterName, DeploymentKey)>,
     records_of_deployment: BTreeSet<(DeploymentKey, ClusterName, UnitId)>,
@@ -283,14 +288,8 @@ impl State {
                 set(&mut self.package_statuses, name, decode(stored, flaw));
                 Changed::PackageStatus(name.clone())
             }
-            Key::DeploymentStatus(name) => {
-                set(&mut self.deployment_statuses, name, decode(stored, flaw));
-                Changed::DeploymentStatus(name.clone())
-            }
-            Key::ClusterStatus(name) => {
-                set(&mut self.cluster_statuses, name, decode(stored, flaw));
-                Changed::ClusterStatus(name.clone())
-            }
+            Key::DeploymentStatus(name) => self.set_deployment_status(name, decode(stored, flaw)),
+            Key::ClusterStatus(name) => self.set_cluster_status(name, decode(stored, flaw)),
             Key::PackageRevision(name, generation) => {
                 archive::set(&mut self.package_revisions, name, *generation, stored);
                 Changed::PackageRevision(name.clone())

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::attempt::{Attempt, attempt};
-use oprc_observability::Report;
+use oprc_observability::{Brief, Report};
 
 use crate::{
     queue::{Job, Outcome},
@@ -116,8 +116,10 @@ pub struct Failure {
     pub cause: Cause,
     /// How often in a row, this time included.
     pub failures: u32,
-    /// Why, with all its causes, on one line.
+    /// Why, with all its causes, on one line: for the log.
     pub message: String,
+    /// Why, in short: for users.
+    pub brief: String,
     /// What the error says of itself in one word; see [`ReconcileError::reason`].
     pub reason: Option<&'static str>,
     /// What the error's message tells of; see [`ReconcileError::scope`].
@@ -200,7 +202,9 @@ where
             "reconcile",
             controller = name.controller,
             cluster = name.cluster,
-            ?key
+            key = %key,
+            // Of the write that led to it: recorded by the reconcile that knows it.
+            correlation_id = tracing::field::Empty,
         );
         let reconcile = Arc::clone(&self.reconcile);
         let on_failure = self.on_failure.clone();
@@ -277,7 +281,7 @@ fn judge<E: ReconcileError>(
     attempted: Attempt<Result<Requeue, E>>,
     failures: u32,
 ) -> (Outcome, Option<Failure>) {
-    let (mut reason, mut scope) = (None, None);
+    let (mut reason, mut scope, mut brief) = (None, None, None);
     let (outcome, cause, message) = match attempted {
         Attempt::Finished(Ok(Requeue::AwaitChange)) => return (Outcome::Settled, None),
         Attempt::Finished(Ok(Requeue::After(delay))) => return (Outcome::After(delay), None),
@@ -285,6 +289,7 @@ fn judge<E: ReconcileError>(
             let within = err.retry_within().map_or(Outcome::Retry, Outcome::RetryWithin);
             reason = err.reason();
             scope = err.scope();
+            brief = Some(Brief(&err).to_string());
             let outcome = err.retry_after().map_or(within, Outcome::RetryAfter);
             (outcome, Cause::Error, Report(&err).to_string())
         }
@@ -293,7 +298,8 @@ fn judge<E: ReconcileError>(
             (Outcome::Retry, Cause::Deadline, format!("not finished after {deadline:?}"))
         }
     };
-    (outcome, Some(Failure { cause, failures, message, reason, scope }))
+    let brief = brief.unwrap_or_else(|| message.clone());
+    (outcome, Some(Failure { cause, failures, message, brief, reason, scope }))
 }
 
 /// Logs a failure: the first, the second, the fourth and so on of a row. A key that fails for as long

@@ -119,8 +119,10 @@ async fn a_failing_key_is_retried_until_it_succeeds() {
     });
     running.queue.add("a", Change);
     for failures in 1..=20 {
-        let message = "the cluster refused: an error occurred when formatting an argument".into();
-        let want = Failure { cause: Cause::Error, failures, message, reason: None, scope: None };
+        let message =
+            "the cluster refused: an error occurred when formatting an argument".to_owned();
+        let (cause, brief) = (Cause::Error, message.clone());
+        let want = Failure { cause, failures, message, brief, reason: None, scope: None };
         assert_eq!(running.next_failure().await, ("a", want));
     }
     sleep(secs(3600)).await;
@@ -143,6 +145,7 @@ async fn a_panic_stays_with_its_key() {
             cause: Cause::Panic,
             failures,
             message: "cannot read poison".into(),
+            brief: "cannot read poison".into(),
             reason: None,
             scope: None,
         };
@@ -196,7 +199,8 @@ async fn a_hang_is_cut_off_and_others_do_not_wait_for_it() {
     assert_eq!(running.next().await, ("hang", secs(0)));
     assert_eq!(running.next().await, ("a", secs(0)));
     let message = "not finished after 30s".to_owned();
-    let want = Failure { cause: Cause::Deadline, failures: 1, message, reason: None, scope: None };
+    let (cause, brief) = (Cause::Deadline, message.clone());
+    let want = Failure { cause, failures: 1, message, brief, reason: None, scope: None };
     assert_eq!(running.next_failure().await, ("hang", want));
     let (key, at) = running.next().await;
     assert_eq!(key, "hang");

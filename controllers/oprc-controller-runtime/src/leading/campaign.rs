@@ -84,7 +84,7 @@ impl<'a> Candidate<'a> {
             |_| String::from_utf8_lossy(&holder.value).into_owned(),
             |Holder { id, .. }| id,
         );
-        tracing::debug!(leader, term = %holder.create_revision, "another leads");
+        tracing::debug!(leader, term = holder.create_revision.0, "another leads");
         changed(self.store, self.options, revision).await?;
         Ok(false)
     }

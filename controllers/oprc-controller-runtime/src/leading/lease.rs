@@ -77,7 +77,7 @@ impl Lease<'_> {
                 Err(Error::LeaseGone(_)) => return Loss::LeaseGone,
                 Err(err) => {
                     let term = self.term.revision();
-                    tracing::warn!(%term, error = %Report(&err), "the lease was not renewed");
+                    tracing::warn!(term = term.0, error = %Report(&err), "the lease was not renewed");
                 }
             }
             sleep_until(sent + self.options.renew_every()).await;
@@ -92,7 +92,7 @@ impl Lease<'_> {
                 // Not knowing is no loss. Our clock runs.
                 Err(err) => {
                     let term = self.term.revision();
-                    tracing::warn!(%term, error = %Report(&err), "the election key could not be watched");
+                    tracing::warn!(term = term.0, error = %Report(&err), "the election key could not be watched");
                 }
             }
             sleep(self.options.renew_every()).await;

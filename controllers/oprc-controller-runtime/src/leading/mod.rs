@@ -148,7 +148,7 @@ impl Election {
                 biased;
                 () = body(term.clone()) => (),
                 () = overdue => {
-                    tracing::error!(term = %term.revision(), "dropping work that outlasts its term");
+                    tracing::error!(term = term.revision().0, "dropping work that outlasts its term");
                 }
             }
         }
@@ -175,7 +175,7 @@ impl Election {
             let is_ours = self.hold(&lease, &released, &stop).await;
             lease.resign().await;
             if is_ours && !stop.is_cancelled() {
-                tracing::warn!(term = %term.revision(), "the work of the term ended by itself");
+                tracing::warn!(term = term.revision().0, "the work of the term ended by itself");
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => (),
@@ -203,7 +203,7 @@ impl Election {
         term.end();
         self.show(None, loss.map_or("resigned", Loss::as_str));
         if let Some(loss) = loss {
-            tracing::warn!(term = %term.revision(), reason = loss.as_str(), "lost the term");
+            tracing::warn!(term = term.revision().0, reason = loss.as_str(), "lost the term");
             released.cancelled().await;
             return false;
         }
@@ -221,7 +221,7 @@ impl Election {
     fn show(&self, term: Option<&Term>, reason: &'static str) {
         let revision = term.map(Term::revision);
         if let Some(term) = revision {
-            tracing::info!(%term, "leading");
+            tracing::info!(term = term.0, "leading");
             // Exact up to 2^53, which no store's revision reaches.
             gauge!(TERM).set(term.0 as f64);
         }

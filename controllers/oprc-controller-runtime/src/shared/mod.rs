@@ -29,10 +29,10 @@ use crate::{
 /// still finishes something within that time.
 pub const STALLED_AFTER: Duration = Duration::from_secs(60);
 
-/// What a queue may hold: an object's name, usually. Cheap to clone; `Debug` for the logs.
-pub trait Key: Ord + Hash + Clone + fmt::Debug + Send + Sync + 'static {}
+/// What a queue may hold: an object's name, usually. Cheap to clone; `Display` for the logs.
+pub trait Key: Ord + Hash + Clone + fmt::Debug + fmt::Display + Send + Sync + 'static {}
 
-impl<T: Ord + Hash + Clone + fmt::Debug + Send + Sync + 'static> Key for T {}
+impl<T: Ord + Hash + Clone + fmt::Debug + fmt::Display + Send + Sync + 'static> Key for T {}
 
 /// Which queue it is, in logs and metrics: a controller, and the cluster if there is one for each.
 #[derive(Clone, Debug, PartialEq, Eq)]

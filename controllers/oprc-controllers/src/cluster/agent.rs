@@ -1,6 +1,6 @@
 //! The agent of one cluster: what its parts share.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use oprc_controller_runtime::{queue::Priority, shared::Queue};
 use oprc_crm_client::{
@@ -63,6 +63,15 @@ pub(crate) enum Work {
     Unit(DeploymentKey),
     /// A record of ours that no unit asks for.
     Orphan(UnitId),
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unit(deployment) => deployment.fmt(f),
+            Self::Orphan(id) => id.fmt(f),
+        }
+    }
 }
 
 /// What the agent knows of its cluster as a whole.
@@ -201,11 +210,17 @@ impl Agent {
     }
 
     /// Who calls.
+    /// Who calls for no write in particular.
     pub(crate) fn caller(&self) -> Caller {
+        self.caller_for(None)
+    }
+
+    /// Who calls because of the write with this correlation id.
+    pub(crate) fn caller_for(&self, correlation_id: Option<&str>) -> Caller {
         Caller {
             term: Some(self.term()),
             owner: Arc::clone(self.context.identity.owner()),
-            correlation_id: None,
+            correlation_id: correlation_id.map(Arc::from),
         }
     }
 
@@ -320,7 +335,7 @@ impl Agent {
     }
 
     fn breaker_turned(&self, state: BreakerState) {
-        tracing::info!(cluster = %self.cluster, to = ?state, "breaker changed");
+        tracing::info!(cluster = %self.cluster, to = state.as_str(), "breaker changed");
         record_breaker(&self.cluster, state);
         let (recorder, about) = (&self.context.recorder, About::Cluster(self.cluster.clone()));
         let failure = || self.view.lock().failure.clone().unwrap_or_default();

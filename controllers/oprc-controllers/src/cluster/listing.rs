@@ -12,7 +12,7 @@ use std::{
 
 use oprc_crm_client::{CallError, Page};
 use oprc_models::{names::UnitId, record::DeploymentRecord};
-use oprc_observability::Report;
+use oprc_observability::Brief;
 use tokio::time::timeout;
 
 use super::agent::{Agent, Failure};
@@ -163,7 +163,7 @@ impl ListingError {
     /// Why, for people.
     pub(crate) fn message(&self) -> String {
         match self {
-            Self::Call(error) => Report(error).to_string(),
+            Self::Call(error) => Brief(error).to_string(),
             Self::OverBudget(_) | Self::Endless(_) => self.to_string(),
         }
     }

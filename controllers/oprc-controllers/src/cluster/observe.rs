@@ -13,7 +13,7 @@ use oprc_models::{
     names::UnitId,
     record::DeploymentRecord,
 };
-use oprc_observability::Report;
+use oprc_observability::{Brief, Report};
 use oprc_planning::unit::Observation;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -116,7 +116,7 @@ fn take_health(agent: &Agent, health: ClusterHealth) {
 fn take_failure(agent: &Agent, error: &CallError) {
     let mut view = agent.view.lock();
     view.is_unauthorized = matches!(error, CallError::Unauthorized { .. });
-    view.failure = Some(Report(error).to_string());
+    view.failure = Some(Brief(error).to_string());
     drop(view);
     agent.status_changed();
 }

@@ -219,6 +219,7 @@ fn conditions(
         Connectivity::Connected => match health.map(|health| health.status) {
             Some(HealthStatus::Unhealthy) => (Truth::False, "Unhealthy"),
             Some(HealthStatus::Degraded) => (Truth::True, "Degraded"),
+            Some(HealthStatus::Unknown) => (Truth::Unknown, "HealthUnknown"),
             Some(HealthStatus::Healthy) | None => (Truth::True, "Connected"),
         },
         Connectivity::Unknown => (Truth::Unknown, "NotHeardYet"),
@@ -237,7 +238,9 @@ fn conditions(
     if let Some(seen) = view.newer_term {
         conditions.push(term_too_old(caller, seen, now));
     } else if let Some(missing) = missing {
-        let (truth, reason) = if missing.is_empty() {
+        let (truth, reason) = if connectivity != Connectivity::Connected {
+            (Truth::Unknown, "NotConnected")
+        } else if missing.is_empty() {
             (Truth::True, "ContractKept")
         } else {
             (Truth::False, "RestsOnElection")

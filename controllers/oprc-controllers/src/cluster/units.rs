@@ -12,9 +12,10 @@ use oprc_models::{
     record::Refusal,
     unit::{DeploymentUnit, StoredUnit},
 };
-use oprc_observability::Report;
+use oprc_observability::{Brief, Report};
 use oprc_planning::unit::{Action, Observation, Reason, plan};
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{
     agent::{Agent, Failure, Work},
@@ -57,6 +58,9 @@ struct Removal {
     generation: u64,
     /// Package of the unit.
     package: PackageName,
+    /// The incarnation of the deployment; none: of an orphan.
+    uid: Option<String>,
+    correlation_id: Option<String>,
 }
 
 /// Reconciles one unit, or one record that has none.
@@ -93,7 +97,7 @@ pub(crate) async fn reconcile(agent: &Agent, work: &Work) -> Result<Requeue, Err
             agent.mirror.lock().forget(&id);
             Ok(Requeue::AwaitChange)
         }
-        Decision::Apply(unit, reason) => apply(agent, work, &unit.unit, reason).await,
+        Decision::Apply(unit, reason) => apply(agent, work, &unit, reason).await,
         Decision::Delete(removal) => delete(agent, work, &removal).await,
     }
 }
@@ -163,6 +167,8 @@ fn decide_unit(agent: &Agent, deployment: &DeploymentKey) -> Result<Decision, Er
         deployment: deployment.clone(),
         generation,
         package: unit.unit.package_name.clone(),
+        uid: Some(unit.deployment_uid.clone()),
+        correlation_id: unit.correlation_id.clone(),
     };
     let mirror = agent.mirror.lock();
     let observed = mirror.observe(id);
@@ -226,6 +232,8 @@ fn decide_orphan(agent: &Agent, id: &UnitId) -> Result<Decision, Error> {
         deployment: record.deployment_key.clone(),
         generation: record.generation,
         package: record.package_name.clone(),
+        uid: None,
+        correlation_id: None,
     };
     Ok(ask_to_delete(&mirror, removal))
 }
@@ -233,28 +241,33 @@ fn decide_orphan(agent: &Agent, id: &UnitId) -> Result<Decision, Error> {
 async fn apply(
     agent: &Agent,
     work: &Work,
-    unit: &DeploymentUnit,
+    stored: &StoredUnit,
     reason: Reason,
 ) -> Result<Requeue, Error> {
+    let unit = &stored.unit;
+    let correlation_id = stored.correlation_id.as_deref();
+    record_correlation(correlation_id);
     // A refused unit is tried again for as long as it is wanted: one line is enough.
     if !agent.mirror.lock().is_refused(&unit.id, unit.generation) {
         tracing::info!(
             cluster = %agent.cluster, deployment = %unit.deployment_key, unit = %unit.id,
-            generation = unit.generation, ?reason, "applying unit"
+            generation = unit.generation, reason = reason.as_str(), "applying unit"
         );
     }
+    let subject = Subject::deployment(&unit.deployment_key, Some(&unit.package_name))
+        .of_incarnation(Some(stored.deployment_uid.clone()))
+        .following(stored.correlation_id.clone());
     let of = (&unit.deployment_key, &unit.package_name);
-    let call = Call::begin(agent, &unit.id, of, unit.generation);
+    let call = Call::begin(agent, &unit.id, of, unit.generation, subject.clone());
     if let Some(refusal) = unable(agent, unit) {
         return call.fail(work, Failure::Call(refusal));
     }
-    let caller = agent.caller();
+    let caller = agent.caller_for(correlation_id);
     // A unit from before its owner had an installation id is sent in the installation's name.
     let unit = &DeploymentUnit { owner: caller.owner.to_string(), ..unit.clone() };
     match agent.call(agent.crm.apply(&caller, unit)).await {
         Ok(_) => {
-            let about = Subject::deployment(&unit.deployment_key, Some(&unit.package_name));
-            agent.context.recorder.normal(about, "Sent", || {
+            agent.context.recorder.normal(subject, "Sent", || {
                 format!("{} took generation {}", agent.cluster, unit.generation)
             });
             call.end(Verdict::Applied(unit.generation, unit.spec_hash.clone()));
@@ -262,6 +275,13 @@ async fn apply(
             Ok(Requeue::After(SETTLE))
         }
         Err(failure) => call.fail(work, failure),
+    }
+}
+
+/// Marks the log lines of this reconcile with the correlation id of the write that led to it.
+fn record_correlation(correlation_id: Option<&str>) {
+    if let Some(correlation_id) = correlation_id {
+        Span::current().record("correlation_id", correlation_id);
     }
 }
 
@@ -280,21 +300,27 @@ fn unable(agent: &Agent, unit: &DeploymentUnit) -> Option<CallError> {
 }
 
 async fn delete(agent: &Agent, work: &Work, removal: &Removal) -> Result<Requeue, Error> {
-    let Removal { id, deployment, generation, package } = removal;
+    let Removal { id, deployment, generation, package, uid, correlation_id } = removal;
     let generation = *generation;
+    record_correlation(correlation_id.as_deref());
     tracing::info!(
         cluster = %agent.cluster, deployment = %deployment, unit = %id, generation, "deleting unit"
     );
-    let call = Call::begin(agent, id, (deployment, package), generation);
-    let caller = agent.caller();
+    let subject = Subject::deployment(deployment, Some(package))
+        .of_incarnation(uid.clone())
+        .following(correlation_id.clone());
+    let call = Call::begin(agent, id, (deployment, package), generation, subject.clone());
+    let caller = agent.caller_for(correlation_id.as_deref());
     match agent.call(agent.crm.delete(&caller, id, generation)).await {
         Ok(Deleted::Begun) => {
             call.end(Verdict::DeletionBegun(generation));
             Ok(Requeue::After(ASK_AGAIN))
         }
         Ok(Deleted::Gone) => {
-            let about = Subject::deployment(deployment, Some(package));
-            agent.context.recorder.normal(about, "Gone", || format!("gone from {}", agent.cluster));
+            agent
+                .context
+                .recorder
+                .normal(subject, "Gone", || format!("gone from {}", agent.cluster));
             call.end(Verdict::Gone(generation));
             // Now that it is known to be gone, it can be forgotten.
             Ok(Requeue::After(Duration::ZERO))
@@ -310,6 +336,7 @@ struct Call<'a> {
     deployment: &'a DeploymentKey,
     package: &'a PackageName,
     generation: u64,
+    subject: Subject,
     began: Instant,
     is_over: bool,
 }
@@ -320,8 +347,10 @@ impl<'a> Call<'a> {
         id: &'a UnitId,
         (deployment, package): (&'a DeploymentKey, &'a PackageName),
         generation: u64,
+        subject: Subject,
     ) -> Self {
-        Self { agent, id, deployment, package, generation, began: Instant::now(), is_over: false }
+        let began = Instant::now();
+        Self { agent, id, deployment, package, generation, subject, began, is_over: false }
     }
 
     fn end(mut self, verdict: Verdict) {
@@ -348,8 +377,7 @@ impl<'a> Call<'a> {
             agent.want_listing();
         }
         let generation = self.generation;
-        let package = self.package.clone();
-        let about = Subject::deployment(self.deployment, Some(&package));
+        let (package, subject) = (self.package.clone(), self.subject.clone());
         let verdict = self.verdict_of(&error);
         let is_known = matches!(
             &verdict,
@@ -369,8 +397,8 @@ impl<'a> Call<'a> {
         if agent.next_probe().is_some() && retry_after.is_none() {
             // The breaker is open: it paces the tries, and all goes on at once when it heals. A CRM
             // that said when to come back is not asked sooner for that.
-            agent.context.recorder.warning(about, error.reason().unwrap_or("CallFailed"), || {
-                format!("{}; goes on when the cluster is back", Report(&error))
+            agent.context.recorder.warning(subject, error.reason().unwrap_or("CallFailed"), || {
+                format!("{}; goes on when the cluster is back", Brief(&error))
             });
             agent.park(work.clone());
             return Ok(Requeue::AwaitChange);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use oprc_models::{
+    condition::{Truth, find},
     event::Severity,
     names::ClusterName,
     record::RunCondition,
@@ -58,12 +59,30 @@ pub(super) fn of(
         });
     }
     let new = plan.status.as_ref();
+    news.extend(new.and_then(|new| pause(before, new)));
     let told = before.status.map(|before| before.condition);
-    news.extend(new.filter(|new| told != Some(new.condition)).map(became));
+    news.extend(new.filter(|new| told != Some(new.condition)).and_then(became));
     if plan.is_finished {
         news.push(News::normal("Removed", "nothing of it is left".to_owned()));
     }
     news
+}
+
+/// Returns the event of a pause that began or ended.
+fn pause(before: &Input<'_>, new: &DeploymentStatus) -> Option<News> {
+    let is_paused = |status: &DeploymentStatus| find(&status.conditions, "Paused").is_some();
+    let was_paused = before.status.filter(|it| it.uid == new.uid).is_some_and(is_paused);
+    let meta = &before.spec?.meta;
+    match (was_paused, is_paused(new)) {
+        (false, true) => {
+            let message = "nothing is sent to any cluster until it is resumed".to_owned();
+            Some(News::normal("Paused", message))
+        }
+        (true, false) if !meta.is_deleting() => {
+            Some(News::normal("Resumed", "what has changed is sent".to_owned()))
+        }
+        _ => None,
+    }
 }
 
 /// The clusters that get a unit where none was wanted before.
@@ -103,9 +122,15 @@ fn why_not(
     }
 }
 
-/// What it became, and why.
-fn became(new: &DeploymentStatus) -> News {
+/// Returns the run state that it came to, and why.
+///
+/// Nothing for one that runs and is not ready: the cluster refused an update, and its agent records
+/// the event of that.
+fn became(new: &DeploymentStatus) -> Option<News> {
     let ready = new.conditions.iter().find(|condition| condition.r#type == "Ready");
+    if new.condition == RunCondition::Running && ready.is_some_and(|it| it.status != Truth::True) {
+        return None;
+    }
     let why = ready.map(|ready| {
         let colon = if ready.message.is_empty() { "" } else { ": " };
         format!("{}{colon}{}", ready.reason, ready.message)
@@ -118,5 +143,5 @@ fn became(new: &DeploymentStatus) -> News {
         RunCondition::Down => (Severity::Warning, "Down"),
         RunCondition::Unknown => (Severity::Warning, "Unknown"),
     };
-    News { severity, reason, message: why.unwrap_or_default() }
+    Some(News { severity, reason, message: why.unwrap_or_default() })
 }

@@ -14,6 +14,7 @@ use oprc_planning::{
     place::Clusters as _,
 };
 use parking_lot::Mutex;
+use tracing::Span;
 
 use super::news::{self, News};
 use crate::{
@@ -36,13 +37,12 @@ pub(crate) async fn reconcile(
     awaiting: &Awaiting,
     key: &DeploymentKey,
 ) -> Result<Requeue, Error> {
-    let Decided { basis, writes, news, package } = decide(context, awaiting, key)?;
+    let Decided { basis, writes, news, subject } = decide(context, awaiting, key)?;
     for chunk in context.chunks(writes) {
         context.commit_on(&basis, chunk).await?;
     }
     for News { severity, reason, message } in news {
-        let about = Subject::deployment(key, package.as_ref());
-        context.recorder.note(about, severity, reason, || message);
+        context.recorder.note(subject.clone(), severity, reason, || message);
     }
     Ok(Requeue::AwaitChange)
 }
@@ -56,8 +56,8 @@ struct Decided {
     writes: Vec<Write>,
     /// What people may want to know once it is written.
     news: Vec<News>,
-    /// The deployment's package, while there is a deployment.
-    package: Option<PackageName>,
+    /// The deployment as it was decided on.
+    subject: Subject,
 }
 
 /// The writes that carry out the plan.
@@ -97,6 +97,17 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
     };
     let view = View { state: &state, default_cluster: context.default_cluster.as_ref() };
     let plan = plan(&input, &view);
+    // Of what the units change for, else of what is stored.
+    let planned = plan.units.values().find_map(|unit| unit.correlation_id.clone());
+    let stored = spec.and_then(|entry| entry.value.meta.correlation_id.clone());
+    let correlation_id = planned.or(stored);
+    if let Some(correlation_id) = &correlation_id {
+        Span::current().record("correlation_id", correlation_id);
+    }
+    let uid = spec.map(|entry| entry.value.meta.uid.clone());
+    let uid = uid.or_else(|| status.map(|entry| entry.value.uid.clone()));
+    let package = spec.map(|entry| &entry.value.spec.package_name);
+    let subject = Subject::deployment(key, package).of_incarnation(uid).following(correlation_id);
 
     if plan.awaits_cluster {
         awaiting.lock().insert(key.clone());
@@ -114,7 +125,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
     for (cluster, unit) in &plan.units {
         let revision = state.unit(cluster, key).map(|entry| entry.revision);
         tracing::info!(
-            deployment = %key, cluster = %cluster, desired = ?unit.desired,
+            deployment = %key, cluster = %cluster, desired = unit.desired.as_str(),
             generation = unit.unit.generation, "unit planned"
         );
         writes.push(put(&Key::Unit(cluster.clone(), key.clone()), revision, unit)?);
@@ -138,8 +149,7 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         writes.extend(spec.map(|entry| remove(&Key::Deployment(key.clone()), entry.revision)));
         writes.extend(status.map(|entry| remove(&status_key, entry.revision)));
     }
-    let package = spec.map(|entry| entry.value.spec.package_name.clone());
-    Ok(Decided { basis, writes, news, package })
+    Ok(Decided { basis, writes, news, subject })
 }
 
 type Units = BTreeMap<ClusterName, StoredUnit>;

@@ -19,6 +19,7 @@ use std::{
 };
 
 use metrics::{counter, describe_counter};
+use oprc_controller_runtime::cache::State;
 use oprc_models::{
     event::{About, Event, Severity, StoredEvents, clipped},
     meta::Timestamp,
@@ -34,28 +35,59 @@ const DROPPED: &str = "oprc_pm_events_dropped_total";
 /// Objects with events that are not written yet. A storm of more tells of the first.
 const MAX_BUFFERED: usize = 4096;
 
-/// The object of an event, with the package that decides who sees the event.
+/// The object of an event, with the package that decides who sees the event; and as far as they are
+/// known its incarnation and the write that led to the event.
+#[derive(Clone, Debug)]
 pub(crate) struct Subject {
     about: About,
     /// `None`: the object's own.
     package: Option<PackageName>,
+    uid: Option<String>,
+    correlation_id: Option<String>,
 }
 
 impl Subject {
     /// The deployment `key`, while it is of `package`.
     pub(crate) fn deployment(key: &DeploymentKey, package: Option<&PackageName>) -> Self {
-        Self { about: About::Deployment(key.clone()), package: package.cloned() }
+        Self { package: package.cloned(), ..About::Deployment(key.clone()).into() }
     }
 
     /// As it is, but of `package` if that is known.
     pub(crate) fn or_of(self, package: Option<PackageName>) -> Self {
         Self { package: package.or(self.package), ..self }
     }
+
+    /// As it is, of this incarnation.
+    pub(crate) fn of_incarnation(self, uid: Option<String>) -> Self {
+        Self { uid, ..self }
+    }
+
+    /// As it is, led to by the write with this correlation id.
+    pub(crate) fn following(self, correlation_id: Option<String>) -> Self {
+        Self { correlation_id, ..self }
+    }
+
+    /// Returns the correlation id of the write that led to the event.
+    pub(crate) fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
+    }
+
+    /// As it is, of the incarnation and after the write that `state` shows.
+    pub(crate) fn as_shown_by(self, state: &State) -> Self {
+        let meta = match &self.about {
+            About::Package(name) => state.packages.get(name).map(|entry| &entry.value.meta),
+            About::Deployment(key) => state.deployments.get(key).map(|entry| &entry.value.meta),
+            About::Cluster(name) => state.clusters.get(name).map(|entry| &entry.value.meta),
+        };
+        let uid = meta.map(|meta| meta.uid.clone());
+        let correlation_id = meta.and_then(|meta| meta.correlation_id.clone());
+        Self { uid, correlation_id, ..self }
+    }
 }
 
 impl From<About> for Subject {
     fn from(about: About) -> Self {
-        Self { about, package: None }
+        Self { about, package: None, uid: None, correlation_id: None }
     }
 }
 
@@ -89,36 +121,44 @@ impl Recorder {
     /// Notes that something went as it should.
     pub(crate) fn normal(
         &self,
-        about: impl Into<Subject>,
+        subject: impl Into<Subject>,
         reason: &str,
         message: impl FnOnce() -> String,
     ) {
-        self.note(about, Severity::Normal, reason, message);
+        self.note(subject, Severity::Normal, reason, message);
     }
 
     /// Notes that something did not.
     pub(crate) fn warning(
         &self,
-        about: impl Into<Subject>,
+        subject: impl Into<Subject>,
         reason: &str,
         message: impl FnOnce() -> String,
     ) {
-        self.note(about, Severity::Warning, reason, message);
+        self.note(subject, Severity::Warning, reason, message);
     }
 
     pub(crate) fn note(
         &self,
-        about: impl Into<Subject>,
+        subject: impl Into<Subject>,
         severity: Severity,
         reason: &str,
         message: impl FnOnce() -> String,
     ) {
         let Some(shared) = &self.shared else { return };
         let at: Timestamp = (shared.now)();
-        let (reason, message) = (reason.to_owned(), clipped(message()));
-        let Subject { about, package: package_name } = about.into();
-        let event =
-            Event { reason, severity, message, package_name, count: 1, first: at, last: at };
+        let Subject { about, package: package_name, uid, correlation_id } = subject.into();
+        let event = Event {
+            reason: reason.to_owned(),
+            uid,
+            correlation_id,
+            severity,
+            message: clipped(message()),
+            package_name,
+            count: 1,
+            first: at,
+            last: at,
+        };
         shared.add(about, [event]);
     }
 }

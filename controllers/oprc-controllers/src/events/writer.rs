@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use metrics::counter;
 use oprc_cp_storage::{Error as StoreError, LeaseId, Op, Txn, Write, keys::Key, typed};
-use oprc_models::event::{About, StoredEvents};
+use oprc_models::event::{About, Event, StoredEvents};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -119,7 +119,15 @@ fn merged(context: &Context, lease: LeaseId, chunk: &BTreeMap<About, StoredEvent
         }
         let stored = state.events.get(about);
         let mut all = stored.map(|entry| (*entry.value).clone()).unwrap_or_default();
-        new.events.iter().for_each(|event| all.add(event.clone()));
+        // Registrations come and go rarely: events of clusters are of the present one.
+        let uid = match about {
+            About::Cluster(name) => state.clusters.get(name).map(|it| it.value.meta.uid.clone()),
+            About::Package(_) | About::Deployment(_) => None,
+        };
+        for event in &new.events {
+            let uid = event.uid.clone().or_else(|| uid.clone());
+            all.add(Event { uid, ..event.clone() });
+        }
         if let Ok(then) = (context.now)().checked_sub(KEPT) {
             all.forget_before(then);
         }

@@ -17,10 +17,12 @@ use oprc_models::{
     status::PackageStatus,
     version::PackageVersion,
 };
+use tracing::Span;
 
 use crate::{
     context::{Context, as_it_was, put, remove, require_readable, trim},
     error::Error,
+    events::Subject,
     view::View,
 };
 
@@ -30,12 +32,16 @@ use crate::{
 ///
 /// [`Error`]; in each case the next pass reads everything again.
 pub(crate) async fn reconcile(context: &Context, name: &PackageName) -> Result<Requeue, Error> {
+    let subject = Subject::from(About::Package(name.clone())).as_shown_by(&context.cache.read());
+    if let Some(correlation_id) = subject.correlation_id() {
+        Span::current().record("correlation_id", correlation_id);
+    }
     let Decided { basis, writes, news } = decide(context, name)?;
     for chunk in context.chunks(writes) {
         context.commit_on(&basis, chunk).await?;
     }
     if let Some(News { severity, reason, message }) = news {
-        context.recorder.note(About::Package(name.clone()), severity, &reason, || message);
+        context.recorder.note(subject, severity, &reason, || message);
     }
     Ok(Requeue::AwaitChange)
 }

@@ -89,7 +89,7 @@ pub(crate) async fn reconcile(
         if is_last && !sight.is_whole {
             none_is_left(context, id).await?;
         }
-        tracing::info!(push = %id, ?fate, documents = writes.len(), "finishing a push");
+        tracing::info!(push = %id, fate = fate.as_str(), documents = writes.len(), "finishing a push");
         context.commit(writes).await?;
     }
 }

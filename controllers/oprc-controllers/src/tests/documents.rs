@@ -77,6 +77,7 @@ impl World {
             desired: Desired::Present,
             deployment_uid: deployment.to_owned(),
             paused: false,
+            correlation_id: None,
             unit,
         };
         self.put_seen(&Key::Unit(cluster, deployment.parse().unwrap()), &unit).await;

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use oprc_cp_storage::keys::Key;
 use oprc_models::{
-    cluster::features, condition, names::ClusterName, package::OPackage, record::RunCondition,
+    cluster::features,
+    condition::{self, Truth},
+    names::ClusterName,
+    package::OPackage,
+    record::RunCondition,
     status::ClusterPart,
 };
 use tokio::time::sleep;
@@ -165,6 +169,34 @@ async fn refusal_is_told_and_not_repeated_at_once() {
         })
         .await;
     world.running("shop.cart", 1).await;
+}
+
+/// A refused update is no outage: what ran goes on, and the status and the metrics tell the two apart.
+#[tokio::test(start_paused = true)]
+async fn refused_update_leaves_the_deployment_running() {
+    let east = SimulatedCrm::new("east", ALL);
+    let world = World::start(std::slice::from_ref(&east)).await;
+    world.put_package(1, "shop:1").await;
+    world.put_deployment("u1", 1, &["east"]).await;
+    world.running("shop.cart", 1).await;
+    for _ in 0..3 {
+        east.fail_next(Fault::Refused);
+    }
+    world.put_package(2, "shop:2").await;
+    let is_refused = |world: &World| {
+        let status = world.status("shop.cart").unwrap();
+        let part = &status.clusters[0];
+        let progressing = condition::find(&status.conditions, "Progressing").unwrap();
+        status.condition == RunCondition::Running
+            && (part.generation, part.observed_generation) == (2, Some(1))
+            && (progressing.status, progressing.reason.as_str()) == (Truth::False, "Refused")
+    };
+    world.eventually(60, "refused", is_refused).await;
+    let counts = world.cache.read().status_counts().clone();
+    assert_eq!((counts.running, counts.down, counts.refused), (1, 0, 1));
+    world.running("shop.cart", 1).await;
+    let is_taken = |world: &World| world.cache.read().status_counts().refused == 0;
+    world.eventually(60, "taken at the next try", is_taken).await;
 }
 
 /// A CRM that knows no secrets would start the function without them.

@@ -3,6 +3,7 @@
 mod model;
 mod pause;
 mod pins;
+mod refused;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -127,6 +128,10 @@ impl<'a> Packages<'a> for View<'a> {
 impl<'a> Lookup<'a> for View<'a> {
     fn package_generation(&self, name: &PackageName) -> Option<u64> {
         self.0.packages.get(name).map(|_| 1)
+    }
+
+    fn package_correlation(&self, _: &PackageName) -> Option<String> {
+        Some("of-package".to_owned())
     }
 
     fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus> {

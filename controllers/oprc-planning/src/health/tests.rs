@@ -34,7 +34,8 @@ fn connected() -> ClusterStatus {
     cluster_status(Connectivity::Connected)
 }
 
-/// RUNNING is said only of the newest generation, as it was sent, on a cluster that we hear from.
+/// RUNNING is said only of the generation that runs, on a cluster that we hear from: the newest, or
+/// an older one whose update the cluster refuses.
 #[test]
 fn running_is_never_said_of_what_is_not_known() {
     let statuses = [
@@ -45,7 +46,7 @@ fn running_is_never_said_of_what_is_not_known() {
         Some(cluster_status(Connectivity::Misidentified)),
         Some(connected()),
     ];
-    let mut n_running = 0;
+    let (mut n_newest, mut n_older) = (0, 0);
     for status in &statuses {
         for desired in [Desired::Present, Desired::Absent] {
             for held in [None, Some(WANTED - 1), Some(WANTED), Some(WANTED + 1)] {
@@ -60,26 +61,35 @@ fn running_is_never_said_of_what_is_not_known() {
                             let refused_now = refused.map(|generation| refusal(generation, None));
                             let (said, reason) =
                                 judged(desired, record, refused_now, status.as_ref());
-                            let may_run = status.as_ref().is_some_and(ClusterStatus::is_connected)
+                            let runs = status.as_ref().is_some_and(ClusterStatus::is_connected)
                                 && desired == Desired::Present
-                                && held == Some(WANTED)
-                                && hash != "another"
+                                && held.is_some()
                                 && condition == RunCondition::Running;
+                            let is_newest = held == Some(WANTED) && hash != "another";
+                            let is_refused = refused == Some(WANTED) && !is_newest;
+                            let may_run = runs && (is_newest || is_refused);
                             assert_eq!(said == RunCondition::Running, may_run, "{said:?} {reason}");
-                            n_running += usize::from(may_run);
+                            if may_run {
+                                let want = if is_newest { "Running" } else { "Refused" };
+                                assert_eq!(reason, want);
+                            }
+                            n_newest += usize::from(runs && is_newest);
+                            n_older += usize::from(runs && is_refused);
                         }
                     }
                 }
             }
         }
     }
-    assert_eq!(n_running, 6, "without and with a hash, whatever was refused before it was taken");
+    assert_eq!(n_newest, 6, "without and with a hash, whatever was refused before it was taken");
+    assert_eq!(n_older, 7, "two other generations of three hashes, and another of the same");
 }
 
 #[test]
 fn says_why() {
     let now = |condition| Some(record(&unit("east", WANTED), condition));
-    let old = || Some(record(&unit("east", WANTED - 1), RunCondition::Running));
+    let was = |condition| Some(record(&unit("east", WANTED - 1), condition));
+    let old = || was(RunCondition::Running);
     let refused = || Some(refusal(WANTED, None));
     let past = || Some(refusal(WANTED - 1, None));
     let away = cluster_status(Connectivity::Unreachable);
@@ -90,7 +100,23 @@ fn says_why() {
         (judged(absent, None, None, Some(&away)), RunCondition::Unknown, "ClusterNotConnected"),
         (judged(present, None, None, Some(&on)), RunCondition::Pending, "NotCreatedYet"),
         (judged(present, old(), None, Some(&on)), RunCondition::Deploying, "Updating"),
-        (judged(present, old(), refused(), Some(&on)), RunCondition::Down, "Refused"),
+        (judged(present, None, refused(), Some(&on)), RunCondition::Down, "Refused"),
+        (judged(present, old(), refused(), Some(&on)), RunCondition::Running, "Refused"),
+        (
+            judged(present, was(RunCondition::Down), refused(), Some(&on)),
+            RunCondition::Down,
+            "Down",
+        ),
+        (
+            judged(present, was(RunCondition::Deploying), refused(), Some(&on)),
+            RunCondition::Deploying,
+            "Refused",
+        ),
+        (
+            judged(present, old(), refused(), Some(&away)),
+            RunCondition::Unknown,
+            "ClusterNotConnected",
+        ),
         (judged(present, None, past(), Some(&on)), RunCondition::Pending, "NotCreatedYet"),
         (judged(absent, old(), None, Some(&on)), RunCondition::Deleted, "Deleting"),
         (judged(absent, old(), refused(), Some(&on)), RunCondition::Deleted, "Refused"),

@@ -31,6 +31,17 @@ impl<'p, 'io> Page<'p, 'io> {
 
     /// A table; left out where it has no rows.
     pub(super) fn table(&mut self, title: &str, headings: &[&str], rows: &[Vec<String>]) {
+        self.painted(title, headings, rows, |_, _, cell| Colour::of_state(cell));
+    }
+
+    /// A table whose cells have the colour for their row, column and text.
+    pub(super) fn painted(
+        &mut self,
+        title: &str,
+        headings: &[&str],
+        rows: &[Vec<String>],
+        colour: impl Fn(usize, usize, &str) -> Colour,
+    ) {
         if rows.is_empty() {
             return;
         }
@@ -48,6 +59,8 @@ impl<'p, 'io> Page<'p, 'io> {
         let names: Vec<&str> = headings.iter().map(String::as_str).collect();
         let table = Table::new(&names, &rows);
         table.line(self.out, &headings);
-        rows.iter().for_each(|row| table.line(self.out, row));
+        for (i, row) in rows.iter().enumerate() {
+            table.painted(self.out, row, |column, cell| colour(i, column, cell));
+        }
     }
 }

@@ -8,8 +8,9 @@ use crate::{
     kind::{Kind, package_of},
     output::{
         age::since,
-        columns::{elements, labels, source, text},
+        columns::{cluster_health, deployment_condition, elements, is_heard, labels, source, text},
     },
+    term::Colour,
 };
 
 /// Tells all of `item`.
@@ -110,9 +111,9 @@ fn deployment(item: &Value, now: Timestamp, page: &mut Page<'_, '_>) {
             ("Pinned to", "/package_version"),
             ("Version", "/status/package_version"),
             ("Class", "/class_key"),
-            ("Condition", "/status/condition"),
         ],
     );
+    page.fact("Condition", &deployment_condition(item));
     meta(item, now, page);
     page.fact("Observed", &text(item, "/status/observed_generation"));
     for (name, pointer) in [
@@ -182,14 +183,19 @@ fn cluster(item: &Value, now: Timestamp, page: &mut Page<'_, '_>) {
             ("Status", "/status/connectivity"),
             ("Message", "/status/message"),
             ("Breaker", "/status/breaker"),
-            ("Health", "/status/health/status"),
-            ("Version", "/status/health/crm_version"),
+        ],
+    );
+    page.fact("Health", &cluster_health(item));
+    facts(page, item, &[("Version", "/status/health/crm_version")]);
+    if is_heard(item) {
+        let now_so = [
             ("Nodes", "/status/health/node_count"),
             ("Ready nodes", "/status/health/ready_nodes"),
             ("Availability", "/status/health/availability"),
-            ("Unmanaged", "/status/unmanaged_records"),
-        ],
-    );
+        ];
+        facts(page, item, &now_so);
+    }
+    facts(page, item, &[("Unmanaged", "/status/unmanaged_records")]);
     if let Some(at) = item.pointer("/status/since") {
         page.fact("Since", &format!("{} ago", since(Some(at), now)));
     }
@@ -281,6 +287,7 @@ fn meta(item: &Value, now: Timestamp, page: &mut Page<'_, '_>) {
     let moments = [
         ("Created", "/meta/created_at"),
         ("Updated", "/meta/updated_at"),
+        ("Paused", "/meta/paused_at"),
         ("Deleting", "/meta/deletion_requested_at"),
     ];
     times(page, item, now, &moments);
@@ -304,7 +311,13 @@ fn conditions(item: &Value, now: Timestamp, page: &mut Page<'_, '_>) {
         row
     };
     let rows: Vec<Vec<String>> = elements(item, "/status/conditions").iter().map(row).collect();
-    page.table("Conditions", &["TYPE", "STATUS", "REASON", "AGE", "MESSAGE"], &rows);
+    let headings = ["TYPE", "STATUS", "REASON", "AGE", "MESSAGE"];
+    page.painted("Conditions", &headings, &rows, |row, column, _| {
+        match (column, rows.get(row).map(Vec::as_slice)) {
+            (1, Some([r#type, status, reason, ..])) => Colour::of_condition(r#type, status, reason),
+            _ => Colour::None,
+        }
+    });
 }
 
 fn facts(page: &mut Page<'_, '_>, item: &Value, facts: &[(&str, &str)]) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use oprc_models::{
-    condition::{self, Condition},
+    condition::{self, Condition, Truth},
     record::RunCondition,
     status::ClusterPart,
     unit::Desired,
@@ -33,6 +33,8 @@ pub(super) struct Judgement {
     pub(super) lines: BTreeMap<String, String>,
     /// What is not as wanted, and why. Empty: it has converged.
     pub(super) pending: Vec<String>,
+    /// Why what is pending stays so, if it does.
+    pub(super) stuck: Option<String>,
 }
 
 /// Judges the deployment `key`, of which at least `generation` is wanted.
@@ -49,6 +51,14 @@ pub(super) fn judge(key: &str, generation: u64, status: Option<&Status>) -> Judg
         let seen = status.observed_generation;
         judgement.add(about, format!("PENDING: planned is generation {seen} of {wanted}"), false);
         return judgement;
+    }
+    // Nothing is sent to any cluster while it is paused, so nothing that is pending ever comes.
+    let paused = condition::find(&status.conditions, "Paused");
+    if let Some(paused) = paused.filter(|paused| paused.status == Truth::True) {
+        judgement.stuck = Some(format!(
+            "{about} is paused {}; `oprc rollout resume deployment {key}` lets it go on",
+            paused.message
+        ));
     }
     // A push of the package alone leaves the deployment's own generation as it is.
     if status.observed_package_generation < status.package_generation {

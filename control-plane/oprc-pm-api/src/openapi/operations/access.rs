@@ -9,7 +9,7 @@ use oprc_models::{
 };
 use serde_json::json;
 
-use super::{super::examples, Operation, pushed, refusals};
+use super::{super::examples, DRY_RUN, Operation, pushed, refusals};
 
 /// The operations that a binding's name leads to.
 const LEADS: &[(&str, &str)] =
@@ -90,6 +90,7 @@ pub(crate) fn replace(schemas: &mut Schemas) -> Operation {
 pub(crate) fn delete(schemas: &mut Schemas) -> Operation {
     let schema = schemas.answered::<Written<RoleBinding>>();
     name(Operation::new("deleteRoleBinding", "access", "Remove a role binding"), schemas)
+        .flag("dry_run", DRY_RUN)
         .writes()
         .answers(200, "It counts no more; this is what it was.", schema, &examples::binding())
 }

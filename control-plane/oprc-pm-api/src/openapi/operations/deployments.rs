@@ -8,7 +8,7 @@ use oprc_models::{
     view::{Deployment, Page, Written},
 };
 
-use super::{super::examples, Operation, pushed, refusals};
+use super::{super::examples, DRY_RUN, Operation, pushed, refusals};
 
 /// The operations that a deployment's key leads to.
 const LEADS: &[(&str, &str)] = &[
@@ -86,10 +86,11 @@ pub(crate) fn delete(schemas: &mut Schemas) -> Operation {
             "Whether to wait for the clusters (for `cluster` alone) no longer: of a deployment that is \
              being deleted already.",
         )
+        .flag("dry_run", DRY_RUN)
         .writes()
         .refuses(refusals::DELETION)
         .refuses(refusals::FORCED)
-        .answers(200, "By force, it is gone.", schema.clone(), &examples::written_deployment())
+        .answers(200, "By force, it is gone; or what a dry run would do.", schema.clone(), &examples::written_deployment())
         .answers(202, "It is asked for, now or before.", schema, &examples::written_deployment())
 }
 

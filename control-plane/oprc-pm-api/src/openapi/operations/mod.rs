@@ -64,6 +64,13 @@ pub(super) fn schema(_: &mut Schemas) -> Operation {
         )
 }
 
+/// The flag `dry_run` of a removal.
+const DRY_RUN: &str = "Decide and answer, and write nothing.";
+
+/// The answer to a dry run of a removal.
+const DRY_RUN_ANSWER: &str =
+    "A dry run: the document as it would be, and in `also_written` what would go with it.";
+
 /// The three answers to a push of one document.
 fn pushed(operation: Operation, schema: &Value, example: &Value) -> Operation {
     operation

@@ -9,7 +9,7 @@ use oprc_models::{
 
 use serde_json::json;
 
-use super::{super::examples, Operation, refusals};
+use super::{super::examples, DRY_RUN, Operation, refusals};
 
 /// `GET /deployment-status/{id}`.
 pub(crate) fn status(schemas: &mut Schemas) -> Operation {
@@ -97,6 +97,7 @@ pub(crate) fn delete(schemas: &mut Schemas) -> Operation {
             "force",
             "Whether to remove it although something is left: of one that is not connected.",
         )
+        .flag("dry_run", DRY_RUN)
         .writes()
         .refuses(refusals::IN_USE)
         .refuses(refusals::FORCED)

@@ -8,7 +8,7 @@ use oprc_models::{
 };
 use serde_json::json;
 
-use super::{super::examples, Operation, pushed, refusals};
+use super::{super::examples, DRY_RUN, DRY_RUN_ANSWER, Operation, pushed, refusals};
 
 /// The operations that a package's name leads to.
 const LEADS: &[(&str, &str)] = &[
@@ -118,9 +118,11 @@ pub(crate) fn delete(schemas: &mut Schemas) -> Operation {
     name(Operation::new("deletePackage", "packages", "Ask for a package's deletion"), schemas)
         .about("It goes when nothing of it is left on any cluster.")
         .flag("cascade", "Whether what depends on it is deleted, too.")
+        .flag("dry_run", DRY_RUN)
         .writes()
         .refuses(refusals::IN_USE)
         .refuses(refusals::TOO_LARGE)
+        .answers(200, DRY_RUN_ANSWER, schema.clone(), &examples::deleting_package())
         .answers(202, "It is asked for, now or before.", schema, &examples::deleting_package())
 }
 

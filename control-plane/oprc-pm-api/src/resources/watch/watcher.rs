@@ -182,7 +182,7 @@ impl Watcher {
                 Err(lost) => {
                     self.phase = Phase::Over;
                     counter!(CUT).increment(1);
-                    tracing::info!(revision = %self.cursor.mark, "a watcher was cut off");
+                    tracing::info!(mark = %self.cursor.mark, "a watcher was cut off");
                     let detail = format!(
                         "{lost}: this watch was too slow, or the server had to begin anew; \
                          list again, and watch from there"

@@ -325,6 +325,11 @@ impl<'a> Lookup<'a> for View<'a, '_> {
         self.stored_package(name).map(|stored| stored.meta.generation)
     }
 
+    // Units of a preview are shown and not sent.
+    fn package_correlation(&self, _: &PackageName) -> Option<String> {
+        None
+    }
+
     fn cluster_status(&self, cluster: &ClusterName) -> Option<&'a ClusterStatus> {
         self.state.cluster_statuses.get(cluster).map(|entry| &*entry.value)
     }

@@ -99,7 +99,7 @@ impl Writes {
         };
         match staged {
             Ok(at) => {
-                tracing::info!(push = %staging.id, revision = %at, "push committed");
+                tracing::info!(push = %staging.id, revision = at.0, "push committed");
                 self.finish(&staging, at).await;
                 Ok(())
             }

@@ -95,9 +95,15 @@ fn value(key: &str, revision: u64, rng: &mut fastrand::Rng) -> Bytes {
             "managed": true, "observed_at": Timestamp::UNIX_EPOCH}),
         ["status", "packages", _] => json!({"uid": "u", "observed_generation": 1}),
         ["status", "deployments", _] => {
-            json!({"uid": "u", "observed_generation": 1, "condition": "RUNNING"})
+            let reason = pick(&["Refused", "Running"], rng);
+            json!({"uid": "u", "observed_generation": 1,
+                "condition": pick(&["RUNNING", "DOWN", "UNKNOWN"], rng),
+                "conditions": [{"type": "Progressing", "status": "False", "reason": reason,
+                    "observed_generation": 1, "last_transition_time": Timestamp::UNIX_EPOCH}]})
         }
-        ["status", "clusters", _] => json!({"connectivity": "CONNECTED", "breaker": "CLOSED"}),
+        ["status", "clusters", name] => json!({
+            "connectivity": pick(&["CONNECTED", "UNREACHABLE"], rng), "breaker": "CLOSED",
+            "health": {"cluster_name": name, "status": pick(&["HEALTHY", "UNHEALTHY"], rng)}}),
         ["role-bindings", name] => {
             let pair = ["a", "b"].into_iter().filter(|_| rng.bool()).collect::<Vec<_>>();
             json!({"meta": meta(Value::Null), "spec": {

@@ -18,6 +18,8 @@ fn add(state: &mut State, about: &str, n: u64, second: i64) {
     let event = |i| Event {
         package_name: None,
         reason: format!("R{i}"),
+        uid: None,
+        correlation_id: None,
         severity: Severity::Normal,
         message: String::new(),
         count: 1,

@@ -191,7 +191,8 @@ fn check_write(before: &World, name: &ClusterName, unit: &StoredUnit) {
     }
 }
 
-/// RUNNING only where every wanted unit is known to run at its newest generation.
+/// RUNNING only where every wanted unit is known to run: at its newest generation, or at an older one
+/// if its cluster refuses the newest.
 fn check_status(world: &World) {
     let (Some(spec), Some(status)) = (&world.spec, &world.status) else { return };
     assert_eq!(status.observed_generation, spec.meta.generation);
@@ -200,12 +201,17 @@ fn check_status(world: &World) {
     for part in &status.clusters {
         let unit = &world.units[&part.cluster].unit;
         let held = world.records.get(&(part.cluster.clone(), unit.id.clone()));
+        let refusal = held.and_then(|record| record.refusal.as_ref());
+        let is_refused = refusal.is_some_and(|refusal| refusal.generation == unit.generation);
         let held = held.and_then(|record| record.record.as_ref());
         let is_connected =
             world.clusters.get(&part.cluster).is_some_and(ClusterStatus::is_connected);
         if part.condition == RunCondition::Running {
             assert!(is_connected && part.desired == Desired::Present);
-            assert_eq!(held.map(|held| held.generation), Some(unit.generation));
+            let held = held.map(|held| held.generation);
+            assert_eq!(part.observed_generation, held);
+            assert!(held == Some(unit.generation) || (held.is_some() && is_refused), "{part:?}");
+            assert_eq!(held != Some(unit.generation), part.reason == "Refused", "{part:?}");
         }
         if status.condition == RunCondition::Running && part.desired == Desired::Present {
             assert_eq!(part.condition, RunCondition::Running, "{part:?}");

@@ -103,6 +103,7 @@ impl Model {
             desired,
             deployment_uid: "u1".to_owned(),
             paused: false,
+            correlation_id: None,
             unit: unit(generation),
         };
         let call = match plan(&unit, self.mirror.observe(&id())) {
