@@ -44,7 +44,7 @@ use self::{
 pub use self::{
     fresh::{Freshness, Stale},
     position::Position,
-    state::{Archive, Changed, Entry, Intent, PackedVersion, State},
+    state::{Archive, Candidates, Changed, Criterion, Entry, Intent, PackedVersion, State},
 };
 
 /// Called with each object that changed, after the state shows it. Must be quick and must not
