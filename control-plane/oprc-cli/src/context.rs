@@ -98,7 +98,7 @@ impl Contexts {
         self.contexts.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.contexts.keys().map(String::as_str).collect();
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            Error::usage(format!("no context {name:?}; there is: {names}"))
+            Error::Unknown(format!("no context {name:?}; there is: {names}"))
         })
     }
 }
