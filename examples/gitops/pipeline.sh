@@ -14,11 +14,11 @@ case "${1:-}" in
 review)
   # 0: no difference; 1: a difference, which was shown; 2: trouble.
   status=0
-  oprc diff -f documents --bundle "$bundle" --prune || status=$?
+  oprc diff -f . --bundle "$bundle" --prune || status=$?
   [ "$status" -le 1 ]
   ;;
 deploy)
-  oprc apply -f documents --bundle "$bundle" --prune --wait --timeout 10m \
+  oprc apply -f . --bundle "$bundle" --prune --wait --timeout 10m \
     --source-repository "$(git config --get remote.origin.url || echo unknown)" \
     --source-commit "$(git rev-parse HEAD)"
   ;;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, env, fs, io::Write as _, path::PathBuf, time::Duration};
 
 use futures::future::BoxFuture;
-use oprc_cp_storage::testing::EtcdProcess;
+use oprc_cp_storage::testing::{EtcdProcess, skip};
 use tempfile::TempDir;
 use tokio::{
     sync::Semaphore,
@@ -92,7 +92,7 @@ fn embedded() -> Option<Setup> {
 /// In containers, where there is a Docker.
 fn containers() -> Option<Setup> {
     if !Containers::is_available() {
-        eprintln!("skipped: no Docker, or no image oprc-test/etcd; `cargo xtask images` makes one");
+        skip("no Docker, or no image oprc-test/etcd; `cargo xtask images` makes one");
         return None;
     }
     Some(Setup { place: Place::Containers, ..usual() })
@@ -102,7 +102,7 @@ fn containers() -> Option<Setup> {
 fn small_disk() -> Option<Setup> {
     let folder = TempDir::new().unwrap();
     if SmallDisk::mount(folder.path()).is_none() {
-        eprintln!("skipped: this process may not mount a file system");
+        skip("this process may not mount a file system");
         return None;
     }
     Some(Setup { backend: Backend::Embedded, disk: Disk::Small, ..usual() })
@@ -116,13 +116,17 @@ fn newer() -> Option<Setup> {
 fn clock() -> Option<Setup> {
     let library = env::var_os("OPRC_TEST_FAKETIME").map(PathBuf::from);
     if library.is_none() {
-        eprintln!("skipped: OPRC_TEST_FAKETIME names no libfaketime");
+        skip("OPRC_TEST_FAKETIME names no libfaketime");
     }
     Some(Setup { clock: Some(library?), ..usual() })
 }
 
 async fn run(name: &str, setup: Option<Setup>, strike: Strike) {
     let Some(setup) = setup else { return };
+    let is_usual = setup.backend == Backend::Etcd && setup.place == Place::Processes;
+    if is_usual && setup.etcd.is_none() && EtcdProcess::is_missing() {
+        return;
+    }
     let _turn = TURNS.acquire().await.unwrap();
     let mut ring = Ring::start(&setup).await;
     converges(&ring).await;

@@ -260,6 +260,9 @@ async fn keys_of_a_provider_rotate() {
 /// A binding that one replica took counts on the other soon.
 #[tokio::test]
 async fn replicas_agree_on_who_may_do_what() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     let mut world = locked(Backend::Etcd, &[("OPRC_PM_AUTH_JWT_SECRET", SECRETS[0])]).await;
     world.add_pm().await;
     world.add_pm().await;

@@ -14,6 +14,9 @@ async fn told(api: &Api, reason: &str) -> Result<Value, Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_are_shared_counted_and_gone_with_their_lease() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     let mut world = World::start(Backend::Etcd, &["edge-1"]).await;
     world.add_pm().await;
     world.put_package("1.0.0").await;

@@ -14,6 +14,7 @@ on_each_backend!(
     the_command_line_pushes_every_example,
     the_command_line_waits_for_a_change_of_the_package_alone,
     every_example_can_be_posted,
+    every_folder_is_applied_as_a_whole,
 );
 
 /// All clusters that an example names.
@@ -41,19 +42,35 @@ pub(crate) fn read(file: &str) -> String {
     fs::read_to_string(folder().join(file)).unwrap()
 }
 
-/// The names of the documents of `examples/`, without its folders.
+/// The later version of `shop.yaml`.
+const LATER: &str = "shop-v2/shop.yaml";
+
+/// The names of the documents of `examples/`, without its folders; the later version of one last.
 fn files() -> Vec<String> {
     let entries = fs::read_dir(folder()).unwrap().map(Result::unwrap);
     let names = entries.map(|entry| entry.file_name().into_string().unwrap());
     let is_document = |name: &String| name.ends_with(".yaml") || name.ends_with(".json");
     let mut names: Vec<_> = names.filter(is_document).collect();
-    // A package before its later version: `shop` before `shop-v2`.
-    names.sort_by(|a, b| stem(a).cmp(stem(b)));
+    names.sort();
+    names.push(LATER.to_owned());
     names
 }
 
-fn stem(name: &str) -> &str {
-    name.split('.').next().unwrap()
+/// Each folder is one push, the examples themselves and those that are added later included.
+async fn every_folder_is_applied_as_a_whole(backend: Backend) {
+    let world = World::start(backend, CLUSTERS).await;
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    folders.insert(0, folder());
+    assert!(folders.len() > 3, "{folders:?}");
+    for folder in folders {
+        let path = folder.to_str().unwrap();
+        let output = oprc(&world, &["apply", "--strict", "-f", path]).await;
+        assert!(!output.stdout.is_empty(), "{path}: {output:?}");
+    }
+    world.runs_on("gitops-orders.canary", &["edge-1"]).await;
 }
 
 async fn the_command_line_pushes_every_example(backend: Backend) {
@@ -65,8 +82,8 @@ async fn the_command_line_pushes_every_example(backend: Backend) {
     // The same again changes nothing, and ends when everything runs.
     let paths: Vec<_> = files().iter().map(|file| folder().join(file)).collect();
     let mut args = vec!["apply", "--wait"];
-    // It declares what `shop-v2.yaml` does.
-    for path in paths.iter().filter(|path| !path.ends_with("shop.yaml")) {
+    // It declares what its later version does.
+    for path in paths.iter().filter(|path| **path != folder().join("shop.yaml")) {
         args.extend(["-f", path.to_str().unwrap()]);
     }
     oprc(&world, &args).await;
@@ -93,7 +110,7 @@ async fn oprc(world: &World, args: &[&str]) -> Output {
 async fn the_command_line_waits_for_a_change_of_the_package_alone(backend: Backend) {
     let world = World::start(backend, CLUSTERS).await;
     let mut before = Vec::new();
-    for file in ["shop.yaml", "shop-v2.yaml"] {
+    for file in ["shop.yaml", LATER] {
         let path = folder().join(file);
         oprc(&world, &["apply", "--wait", "-f", path.to_str().unwrap()]).await;
         let mut hashes = Vec::new();
@@ -123,7 +140,7 @@ async fn every_example_can_be_posted(backend: Backend) {
 async fn post(api: &Api, file: &str, number: usize, text: &str) {
     let media_type = if file.ends_with("json") { "application/json" } else { "application/yaml" };
     let path = match (file, number) {
-        ("shop-v2.yaml", _) => "/api/v1/packages/shop",
+        (LATER, _) => "/api/v1/packages/shop",
         ("stream.yaml", 1) => "/api/v1/deployments",
         _ => "/api/v1/packages",
     };

@@ -84,7 +84,7 @@ async fn a_push_that_is_repeated_changes_nothing(backend: Backend) {
 
 async fn an_inline_deployment_goes_with_its_declaration(backend: Backend) {
     let world = World::start(backend, BOTH).await;
-    for (file, is_order_there) in [("shop.yaml", true), ("shop-v2.yaml", false)] {
+    for (file, is_order_there) in [("shop.yaml", true), ("shop-v2/shop.yaml", false)] {
         let text = crate::examples::read(file);
         // As older clients replace one.
         let answer = world.api().post_text("/api/v1/packages/shop", "application/yaml", text).await;

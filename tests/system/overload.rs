@@ -46,6 +46,9 @@ async fn storm(api: Api, next: Arc<AtomicU64>) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_clients_that_write_one_object_hold_up_nobody() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     let world = World::start(Backend::Etcd, BOTH).await;
     world.put_package("1.0.0").await;
     world.put_deployment("hot", BOTH).await;
@@ -157,6 +160,9 @@ async fn mouse(api: Api, n: usize, is_over: Arc<AtomicBool>) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_times_the_load_that_is_served_disturbs_no_mouse_and_no_leader() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     let mut world = World::without_pm(Backend::Etcd, BOTH).await;
     world.set("OPRC_PM_SERVER_MAX_IN_FLIGHT", &IN_FLIGHT.to_string());
     world.add_pm().await;

@@ -138,6 +138,9 @@ async fn five_thousand_documents_in_one_push(backend: Backend) {
 /// An etcd that takes less in one transaction, and a Package Manager that knows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_etcd_that_takes_less_at_once() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     let extra_args = vec!["--max-txn-ops=32".to_owned()];
     let etcd = EtcdProcess::start(EtcdConfig { extra_args, ..EtcdConfig::default() }).await;
     let mut world = World::without_pm(Backend::Embedded, &["edge-1"]).await;

@@ -46,6 +46,9 @@ async fn successor(world: &World, term: i64, limit: Duration) -> (usize, i64, Du
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_serve_reads_and_writes() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     let world = two_replicas().await;
     let (first, second) = (&world.pms[0].api, &world.pms[1].api);
     for (i, (writer, reader)) in [(first, second), (second, first)].into_iter().enumerate() {
@@ -74,6 +77,9 @@ async fn metric(api: &support::Api) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_leader_is_replaced_within_its_lease_and_a_second() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     let mut world = two_replicas().await;
     let (index, term) = leader(&world).await.unwrap();
     world.pms[index].process.kill();
@@ -94,6 +100,9 @@ const MAX_HAND_OVER: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_is_stopped_hands_over_at_once() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     let mut world = two_replicas().await;
     let mut all = Vec::new();
     for _ in 0..N_STOPS {
@@ -115,6 +124,9 @@ async fn a_leader_that_is_stopped_hands_over_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_wakes_after_its_lease_changes_nothing() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     const N: usize = 60;
     let mut world = two_replicas().await;
     let (old, term) = leader(&world).await.unwrap();

@@ -68,6 +68,9 @@ async fn is_back(world: &World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_stands_still_stops_writes_and_not_reads() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     let world = world().await;
     let etcd = world.etcd.as_ref().unwrap();
     etcd.pause(0);
@@ -78,6 +81,9 @@ async fn a_store_that_stands_still_stops_writes_and_not_reads() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_is_gone_for_a_while_is_found_again() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     let mut world = world().await;
     world.etcd.as_mut().unwrap().kill(0);
     is_cut_off(world.api()).await;
@@ -87,6 +93,9 @@ async fn a_store_that_is_gone_for_a_while_is_found_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_is_not_there_at_start_up_is_told() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     let mut world = World::without_pm(Backend::Etcd, BOTH).await;
     world.set("OPRC_PM_ETCD_TIMEOUT_SECS", "1");
     world.etcd.as_mut().unwrap().kill(0);
@@ -123,6 +132,9 @@ async fn a_torn_file_is_told_and_not_overwritten() {
 /// Another's document is never shown as ours: the problem has its own code, and names the document.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_that_cannot_be_read_is_told_and_left_alone() {
+    if crate::support::lacks_etcd() {
+        return;
+    }
     let world = world().await;
     let mut etcd = world.etcd_client().await;
     let key = "/oaas/pm/deployments/broken";

@@ -1,6 +1,6 @@
 //! The demonstration: a Package Manager on its own store, two CRMs, and a package that converges.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, sync::mpsc, thread};
 
 use crate::{
     cargo::{self, Profile},
@@ -68,8 +68,49 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.once {
         return Ok(());
     }
-    invite(&url, &ports, &programs, folder.path());
-    interrupt.wait(&mut processes)
+    invite(&url, &processes, &ports, &programs, folder.path());
+    stay(&interrupt, &mut processes)
+}
+
+/// Stays until interrupted. A program that ends is no end of the demonstration: it starts again when
+/// asked to.
+fn stay(interrupt: &Interrupt, processes: &mut [Process]) -> Result<()> {
+    let lines = lines();
+    let mut ended: Vec<&'static str> = Vec::new();
+    while !interrupt.is_raised() {
+        for process in &mut *processes {
+            if let Some(status) = process.ended()?
+                && !ended.contains(&process.name())
+            {
+                ended.push(process.name());
+                say!("\n{} ended ({status}). Press Enter here to start it again.", process.name());
+            }
+        }
+        // Lines typed while everything runs ask for nothing.
+        if lines.try_iter().count() == 0 {
+            continue;
+        }
+        for process in processes.iter_mut().filter(|process| ended.contains(&process.name())) {
+            process.restart()?;
+            say!("{} is started again; kill -9 {}", process.name(), process.pid());
+        }
+        ended.clear();
+    }
+    Ok(())
+}
+
+/// A message for each line of standard input.
+fn lines() -> mpsc::Receiver<()> {
+    let (sender, receiver) = mpsc::channel();
+    // It waits for input until the process ends.
+    thread::spawn(move || {
+        for _line in std::io::stdin().lines().map_while(std::result::Result::ok) {
+            if sender.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 fn start(programs: &Path, folder: &Path, ports: &Ports) -> Result<Vec<Process>> {
@@ -100,29 +141,37 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn invite(url: &str, ports: &Ports, programs: &Path, folder: &Path) {
+fn invite(url: &str, processes: &[Process], ports: &Ports, programs: &Path, folder: &Path) {
     if ports.pm != 8080 {
         say!("\nport 8080 is taken, so oprc-pm listens on {}", ports.pm);
     }
     let [first, second] = ports.crms;
-    let oprc = programs.join("oprc");
-    let oprc = oprc.display();
+    let pid = |name: &str| {
+        let found = processes.iter().find(|process| process.name() == name);
+        found.map(Process::pid).unwrap_or_default()
+    };
+    let [pm_pid, first_pid, second_pid] = ["oprc-pm", CLUSTERS[0], CLUSTERS[1]].map(pid);
     say!(
         "
-oprc-pm   {url}            API, /readyz, /metrics
-edge-1    http://127.0.0.1:{first}   a CRM that starts nothing real
-edge-2    http://127.0.0.1:{second}   another
+oprc-pm   {url}            pid {pm_pid}, the API; what it can do: {url}/docs
+edge-1    http://127.0.0.1:{first}   pid {first_pid}, a CRM that starts nothing real
+edge-2    http://127.0.0.1:{second}   pid {second_pid}, another
 logs      {folder}
 
 Try, in another terminal:
-  export OPRC_SERVER={url}
-  {oprc} get packages
-  {oprc} get deployments -w
-  {oprc} apply -f examples/library.yaml --wait
+  export OPRC_SERVER={url} PATH={programs}:$PATH
+  oprc get packages
+  oprc get deployments -w
+  oprc apply -f examples/library.yaml --wait
   curl -s {url}/api/v1/clusters
   curl -s http://127.0.0.1:{first}/api/v1/deployment-records
 
+Kill a CRM, and see what is said of it; Enter here starts it again:
+  kill -9 {first_pid}
+  oprc get clusters
+
 Ctrl-C ends all three and removes what they kept.",
         folder = folder.display(),
+        programs = programs.display(),
     );
 }

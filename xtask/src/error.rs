@@ -21,6 +21,9 @@ pub(crate) enum Error {
         #[source]
         source: io::Error,
     },
+    /// The failure was printed already.
+    #[error("failed")]
+    Reported,
     /// Anything else, in words for the person at the terminal.
     #[error("{0}")]
     Other(String),

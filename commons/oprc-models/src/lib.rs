@@ -29,6 +29,7 @@ pub mod record;
 pub mod role;
 pub mod schema;
 pub mod secret;
+pub mod selector;
 pub mod status;
 mod text;
 pub mod unit;

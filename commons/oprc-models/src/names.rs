@@ -2,11 +2,14 @@
 //!
 //! Invariant: every name is one segment of a store key and of a URL path, without escaping: it is
 //! never empty, never `.` or `..`, and holds neither `/` nor white space.
+//!
+//! A name shares its text with its clones, so that an index of names costs a pointer for each.
 
 use std::{
     borrow::{Borrow, Cow},
     fmt,
     str::FromStr,
+    sync::Arc,
 };
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -60,7 +63,7 @@ macro_rules! name_type {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as text.
@@ -86,7 +89,7 @@ macro_rules! name_type {
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0.into()
+                Self::from(&*name.0)
             }
         }
 
@@ -165,6 +168,25 @@ name_type!(
     /// Id of one push, never used twice.
     PushId, "push id", is_name, NAME, NAME_PATTERN
 );
+
+/// The name that sorts first: `0` is the least of the characters that a name begins with.
+const LEAST_NAME: &str = "0";
+
+impl PackageName {
+    /// The name that sorts before all others; where a range of keys begins.
+    #[must_use]
+    pub fn least() -> Self {
+        Self(LEAST_NAME.into())
+    }
+}
+
+impl DeploymentKey {
+    /// The key that sorts before all others; where a range of keys begins.
+    #[must_use]
+    pub fn least() -> Self {
+        Self(LEAST_NAME.into())
+    }
+}
 
 impl ClusterName {
     /// The name that sorts before all others; where a range of keys begins.

@@ -16,8 +16,10 @@ use crate::{
     validate::MAX_DEPLOYMENTS,
 };
 
+mod enums;
 mod lenient;
 mod merge;
+mod titles;
 
 #[cfg(test)]
 mod tests;
@@ -82,23 +84,31 @@ impl Schemas {
     /// A reference to the schema of `T` as it is written.
     pub fn written<T: JsonSchema>(&mut self) -> Value {
         let mut schema = self.written.subschema_for::<T>().to_value();
-        rename(&mut schema);
+        rename(&mut schema, &written_name);
         schema
     }
 
     /// A reference to the schema of `T` as it is answered.
     pub fn answered<T: JsonSchema>(&mut self) -> Value {
-        self.answered.subschema_for::<T>().to_value()
+        let mut schema = self.answered.subschema_for::<T>().to_value();
+        rename(&mut schema, &titles::of);
+        schema
     }
 
     /// Every schema that was referred to, by name.
     #[must_use]
     pub fn into_definitions(mut self) -> Map<String, Value> {
-        let mut definitions = self.answered.take_definitions(true);
-        definitions.values_mut().for_each(lenient::forbid_null);
+        let mut definitions = Map::new();
+        for (name, mut schema) in self.answered.take_definitions(true) {
+            enums::close(&mut schema);
+            lenient::forbid_null(&mut schema);
+            rename(&mut schema, &titles::of);
+            definitions.insert(titles::of(&name), schema);
+        }
         for (name, mut schema) in self.written.take_definitions(true) {
+            enums::close(&mut schema);
             lenient::relax(&mut schema);
-            rename(&mut schema);
+            rename(&mut schema, &written_name);
             definitions.insert(written_name(&name), schema);
         }
         definitions
@@ -107,23 +117,25 @@ impl Schemas {
 
 /// The name of a type's schema as it is written, beside that of its answers.
 fn written_name(name: &str) -> String {
-    format!("{name}Input")
+    format!("{}Input", titles::of(name))
 }
 
-/// Makes references those to what is written.
-fn rename(schema: &mut Value) {
+/// Makes references those to `name` of what they refer to.
+fn rename(schema: &mut Value, name: &dyn Fn(&str) -> String) {
     match schema {
         Value::Object(members) => {
-            for (name, member) in members {
+            for (word, member) in members {
                 match member {
-                    Value::String(reference) if name == "$ref" => {
-                        *reference = written_name(reference);
+                    Value::String(reference) if word == "$ref" => {
+                        if let Some((path, referred)) = reference.rsplit_once('/') {
+                            *reference = format!("{path}/{}", name(referred));
+                        }
                     }
-                    member => rename(member),
+                    member => rename(member, name),
                 }
             }
         }
-        Value::Array(elements) => elements.iter_mut().for_each(rename),
+        Value::Array(elements) => elements.iter_mut().for_each(|element| rename(element, name)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -169,8 +181,8 @@ impl JsonSchema for DeploymentList {
                 },
                 "name": name,
                 "package_name": name,
-                "classes": { "type": "array", "maxItems": 0 },
-                "functions": { "type": "array", "maxItems": 0 },
+                "classes": { "type": "array", "items": { "type": "object" }, "maxItems": 0 },
+                "functions": { "type": "array", "items": { "type": "object" }, "maxItems": 0 },
             },
             "required": ["deployments"],
         })

@@ -3,7 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use oprc_models::role::{Kind, Verb};
+use oprc_models::{
+    role::{Kind, Verb},
+    selector::LabelSelector,
+};
 
 /// Declares packages and deployments, and shows what the clusters make of them.
 #[derive(Debug, Parser)]
@@ -175,9 +178,9 @@ pub(crate) struct Get {
 /// What to leave out of a list.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Filters {
-    /// Only with this label: NAME=VALUE
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    pub(crate) label: Option<String>,
+    /// Only with these labels: a=1,b!=2,c in (x,y),d notin (x),e,!f
+    #[arg(short, long, visible_alias = "selector", value_name = "SELECTOR")]
+    pub(crate) label: Option<LabelSelector>,
     /// Only of this package
     #[arg(long, value_name = "NAME")]
     pub(crate) package: Option<String>,
@@ -193,6 +196,9 @@ pub(crate) struct Filters {
     /// Only with this tag
     #[arg(long)]
     pub(crate) tag: Option<String>,
+    /// Only of this bundle
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bundle: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

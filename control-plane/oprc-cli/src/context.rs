@@ -102,9 +102,9 @@ impl Contexts {
 
     /// The context of this name.
     pub(crate) fn get(&self, name: &str) -> Result<&Context, Error> {
-        self.contexts
-            .get(name)
-            .ok_or_else(|| Error::usage(format!("no context {name:?}; there is: {}", self.names())))
+        self.contexts.get(name).ok_or_else(|| {
+            Error::Unknown(format!("no context {name:?}; there is: {}", self.names()))
+        })
     }
 
     /// Returns the names of all contexts, for people.

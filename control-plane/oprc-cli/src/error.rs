@@ -21,6 +21,9 @@ pub(crate) enum Error {
     /// The command line, or what it refers to on this machine, makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// The command line names something that does not exist on this machine.
+    #[error("{0}")]
+    Unknown(String),
     /// Documents are wrong, and nothing was sent. One line for each mistake.
     #[error("{} in the documents; nothing was sent", mistakes(.0.len()))]
     Documents(Vec<String>),
@@ -70,7 +73,8 @@ impl Error {
         match self {
             Self::Usage(_) => USAGE,
             Self::NotConverged { .. } | Self::Stuck(_) => NOT_CONVERGED,
-            Self::Documents(_)
+            Self::Unknown(_)
+            | Self::Documents(_)
             | Self::Server(_)
             | Self::Local { .. }
             | Self::Some(..)
@@ -132,8 +136,17 @@ impl Error {
                     err.line(&format!("  correlation id: {}", plain(id)));
                 }
             }
-            Self::Server(Failure::Unreachable { .. }) => {
+            Self::Server(Failure::Unreachable { source, .. }) => {
+                if root(source).to_string().contains("certificate") {
+                    err.line("  name the authority that signed the server's with --ca-cert");
+                }
                 err.line("  set the server with --server, OPRC_SERVER or `oprc context set`");
+            }
+            Self::Server(Failure::Answer { .. } | Failure::Scheme { .. }) => {
+                err.line(
+                    "  is that the Package Manager's URL? set it with --server, OPRC_SERVER or \
+                     `oprc context set`",
+                );
             }
             Self::NotConverged { pending, .. } | Self::Stuck(pending) => {
                 pending.iter().for_each(|line| err.line(&format!("  {line}")));
@@ -162,14 +175,18 @@ fn mistakes(n: usize) -> String {
 
 /// The root cause, on the same line: what lies between it and us is the HTTP library's own story.
 fn cause(err: &Error) -> String {
-    let mut root = match err {
+    let source = match err {
         Error::Server(failure) => failure.source(),
         other => other.source(),
     };
-    while let Some(deeper) = root.and_then(StdError::source) {
-        root = Some(deeper);
+    source.map(|source| format!(": {}", plain(&root(source).to_string()))).unwrap_or_default()
+}
+
+fn root<'e>(mut err: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
+    while let Some(deeper) = err.source() {
+        err = deeper;
     }
-    root.map(|root| format!(": {}", plain(&root.to_string()))).unwrap_or_default()
+    err
 }
 
 #[cfg(test)]

@@ -136,8 +136,29 @@ impl Client {
             let to = String::from_utf8_lossy(location.as_bytes());
             return Err((self.odd(&format!("a redirect to {to}; name that as the server")), None));
         }
-        let problem = Box::new(problem(status, &bytes));
-        Err((Error::Refused { subject: call.subject(), problem }, retry::retry_after(headers)))
+        Err((self.refused(call.subject(), status, &bytes), retry::retry_after(headers)))
+    }
+
+    /// The failure of an answer with this status and body.
+    ///
+    /// A refusal without a code is not a Package Manager's. A proxy may say that the server is away or
+    /// busy; anything else, most of all 404, comes from another program, and says nothing about the
+    /// subject.
+    pub(crate) fn refused(&self, subject: String, status: StatusCode, body: &[u8]) -> Error {
+        let mut problem = Box::new(problem(status, body));
+        let is_plain_http = self.base.scheme() == "http" && status == StatusCode::BAD_REQUEST;
+        if is_plain_http && speaks_tls(body) {
+            return self.wrong_scheme();
+        }
+        if !problem.code.is_empty() {
+            return Error::Refused { subject, problem };
+        }
+        let is_by_proxy = matches!(problem.status, 429 | 502..=504);
+        if is_by_proxy {
+            problem.detail = format!("{} from {}", problem.title, self.server());
+            return Error::Refused { subject, problem };
+        }
+        self.odd(&format!("{status} without a code; another program seems to listen there"))
     }
 
     /// The request of `call`, without body and conditions.
@@ -180,6 +201,9 @@ impl Client {
     }
 
     pub(crate) fn lost(&self, source: reqwest::Error) -> Error {
+        if is_other_scheme(&source) {
+            return self.wrong_scheme();
+        }
         let (server, source) = (self.server().to_owned(), source.without_url());
         if source.is_connect() {
             Error::Unreachable { server, source }
@@ -188,12 +212,48 @@ impl Client {
         }
     }
 
+    /// The failure that the URL should have the other scheme.
+    fn wrong_scheme(&self) -> Error {
+        let server = self.server().to_owned();
+        let other = match server.split_once("://") {
+            Some(("https", rest)) => format!("http://{rest}"),
+            Some((_, rest)) => format!("https://{rest}"),
+            None => server.clone(),
+        };
+        Error::Scheme { server, other }
+    }
+
     /// The failure that the server's answer is odd in this way: for callers that read more from an
     /// answer than its type says.
     #[must_use]
     pub fn odd(&self, what: &str) -> Error {
         Error::Answer { server: self.server().to_owned(), what: what.to_owned() }
     }
+}
+
+/// Whether a 400 says that the port wants TLS. Servers have no common form for it: ours says `https`,
+/// as do nginx, Apache and Go.
+fn speaks_tls(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    !text.trim_start().starts_with('{') && (text.contains("https") || text.contains("ssl"))
+}
+
+/// Texts of libraries that say that one side speaks TLS and the other does not: the answer begins with
+/// no TLS record, or with no HTTP. The libraries that make them are not ours to name, and a test holds
+/// the texts.
+const OTHER_SCHEME: [&str; 2] =
+    ["corrupt message of type InvalidContentType", "invalid HTTP version parsed"];
+
+fn is_other_scheme(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if OTHER_SCHEME.iter().any(|known| text.contains(known)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The problem that an answer tells of; made up from the status where it tells none.

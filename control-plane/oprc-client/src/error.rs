@@ -46,6 +46,15 @@ pub enum Error {
         #[source]
         source: reqwest::Error,
     },
+    /// The URL has the wrong scheme: `https` for a server without TLS, or the reverse. Nothing was
+    /// done.
+    #[error("the server {server} {}: try {other}", scheme(.server))]
+    Scheme {
+        /// Its URL.
+        server: String,
+        /// The URL with the other scheme.
+        other: String,
+    },
     /// What answered does not speak as a Package Manager does.
     #[error("the server {server} gave an answer that cannot be understood: {what}")]
     Answer {
@@ -70,6 +79,7 @@ impl Error {
             | Self::Certificate { .. }
             | Self::Unreachable { .. }
             | Self::Unanswered { .. }
+            | Self::Scheme { .. }
             | Self::Answer { .. } => None,
         }
     }
@@ -86,9 +96,16 @@ impl Error {
         match self {
             Self::Unreachable { .. } | Self::Unanswered { .. } => true,
             Self::Refused { problem, .. } => matches!(problem.status, 429 | 502..=504),
-            Self::Configuration(_) | Self::Certificate { .. } | Self::Answer { .. } => false,
+            Self::Configuration(_)
+            | Self::Certificate { .. }
+            | Self::Scheme { .. }
+            | Self::Answer { .. } => false,
         }
     }
+}
+
+fn scheme(server: &str) -> &'static str {
+    if server.starts_with("https:") { "does not speak TLS" } else { "speaks TLS alone" }
 }
 
 fn reason(problem: &Problem) -> &str {

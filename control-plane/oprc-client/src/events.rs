@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::{
     call::Call,
-    client::{CALL_TIMEOUT, Client, problem},
+    client::{CALL_TIMEOUT, Client},
     error::Error,
     retry,
 };
@@ -78,14 +78,14 @@ impl<'a, T: DeserializeOwned> Call<'a, Page<T>> {
                 let retry_after = retry::retry_after(response.headers());
                 let body = timeout(CALL_TIMEOUT, response.bytes()).await;
                 let body = body.ok().and_then(Result::ok).unwrap_or_default();
-                let problem = Box::new(problem(status, &body));
-                if problem.code == "unknown_parameter" {
+                let refused = client.refused(subject, status, &body);
+                if refused.problem().is_some_and(|problem| problem.code == "unknown_parameter") {
                     return Ok(None); // An older server.
                 }
                 if let Some(pause) = retry_after {
                     tokio::time::sleep(pause.min(CALL_TIMEOUT)).await;
                 }
-                Err(Error::Refused { subject, problem })
+                Err(refused)
             }
         }
     }

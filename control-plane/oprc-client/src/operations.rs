@@ -110,7 +110,7 @@ operations! {
         = "getBundle" get_bundle(name) -> Bundle, about "bundle";
     /// The packages.
     GET "/api/v1/packages" [
-        "name", "tag", "label", "watch", "since", "limit", "continue", "consistency"
+        "name", "tag", "label", "bundle", "watch", "since", "limit", "continue", "consistency"
     ]
         = "listPackages" list_packages() -> Page<Package>, about "packages";
     /// The package `name`; with `version`, what is published of it, a
@@ -155,8 +155,8 @@ operations! {
         about "role-binding";
     /// The deployments.
     GET "/api/v1/deployments" [
-        "name", "package_name", "class_key", "target_env", "condition", "label", "watch", "since",
-        "limit", "continue", "consistency"
+        "name", "package_name", "class_key", "target_env", "condition", "label", "bundle", "watch",
+        "since", "limit", "continue", "consistency"
     ] = "listDeployments" list_deployments() -> Page<Deployment>, about "deployments";
     /// The deployment `key`.
     GET "/api/v1/deployments/{key}" ["consistency"]

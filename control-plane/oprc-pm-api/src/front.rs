@@ -274,7 +274,7 @@ fn rendered(mut response: Response, id: &CorrelationId, told: Option<audit::Entr
 /// The problem of a refusal that the router or an extractor made.
 fn generic(status: StatusCode) -> Problem {
     let (code, detail) = match status {
-        StatusCode::NOT_FOUND => ("route_not_found", "there is no such route"),
+        StatusCode::NOT_FOUND => ("route_not_found", "there is no such route; /docs lists them"),
         StatusCode::METHOD_NOT_ALLOWED => {
             ("method_not_allowed", "the route does not take this method; Allow names those it does")
         }

@@ -1,8 +1,8 @@
 //! Lists: pages in name order, filtered, from a cache that is never locked for long.
 //!
 //! A page is collected in chunks: each looks at a bounded number of entries under the lock, which is
-//! let go in between. A filter that matches little ends a page early, with a `continue` all the
-//! same: a short page is not the last one unless it has none.
+//! released in between. A page is full unless it is the last one, or its bytes exceed a limit. Common
+//! filters are answered from indexes; others look at every entry, within the request's deadline.
 //!
 //! Pages are taken one after the other, each at a revision of its own. Going on after a *name*, not
 //! at an offset, an object that is there all the while is in exactly one of them.
@@ -29,8 +29,6 @@ pub(crate) const DEFAULT_LIMIT: usize = 100;
 pub(crate) const MAX_LIMIT: usize = 1000;
 /// Entries looked at under one lock: some tens of microseconds.
 const CHUNK: usize = 1024;
-/// Chunks looked at for one page.
-const MAX_CHUNKS: usize = 32;
 /// The longest page token: two names of 253 bytes and two of 63 in hexadecimal, and what is around
 /// them.
 const MAX_TOKEN_BYTES: usize = 1400;
@@ -182,10 +180,7 @@ pub(crate) async fn page<K, T>(
     // Before the look, so that the page shows at least this much.
     let revision = revision(&app.cache);
     let mut items = Vec::with_capacity(request.limit.min(DEFAULT_LIMIT));
-    for n in 0..MAX_CHUNKS {
-        if n > 0 {
-            tokio::task::yield_now().await;
-        }
+    loop {
         let end = chunk(&app.cache.read(), after.as_ref(), request.limit, &mut items);
         match end {
             Chunk::End => {
@@ -197,6 +192,8 @@ pub(crate) async fn page<K, T>(
         if items.len() >= request.limit {
             break;
         }
+        // Others have their turn, and a request past its deadline ends here.
+        tokio::task::yield_now().await;
     }
     let next = after.map(|place| encode(&names(&place), request.filter));
     let warnings = unreadable(&app.cache.read(), is_kind);

@@ -16,6 +16,7 @@ mod changes;
 mod creates;
 mod documents;
 mod fake_crm;
+mod filters;
 mod heal;
 mod latency;
 mod load;
@@ -33,9 +34,9 @@ use std::{env, process::ExitCode};
 use tokio::runtime::Runtime;
 
 /// The measures, by the name that arguments are parts of.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "queue", "creates", "apply", "reads", "auth", "watchers", "latency", "slow", "heal", "changes",
-    "scale",
+    "scale", "filters",
 ];
 
 fn main() -> ExitCode {
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
             "heal" => runtime.block_on(heal::run()),
             "changes" => runtime.block_on(changes::run()),
             "scale" => runtime.block_on(scale::run()),
+            "filters" => runtime.block_on(filters::run()),
             _ => unreachable!("every name has an arm"),
         }
     }

@@ -15,7 +15,7 @@ pub(crate) use self::{
     process::{Process, run},
     proxy::{Effect, Mode, Proxy},
     wait::{PATIENCE, eventually, eventually_within},
-    world::{Backend, QUIET, World, document, free_port},
+    world::{Backend, QUIET, World, document, free_port, lacks_etcd},
 };
 
 /// Makes one test for each durable backend of the function `$name(Backend)`.
@@ -27,7 +27,12 @@ macro_rules! on_each_backend {
         }
         mod etcd {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { super::$name($crate::support::Backend::Etcd).await; })*
+            async fn $name() {
+                if $crate::support::lacks_etcd() {
+                    return;
+                }
+                super::$name($crate::support::Backend::Etcd).await;
+            })*
         }
     };
 }

@@ -16,6 +16,11 @@ pub(crate) enum Backend {
     Etcd,
 }
 
+/// Whether there is no etcd, so that a test that needs one must end: it is recorded as skipped.
+pub(crate) fn lacks_etcd() -> bool {
+    EtcdProcess::is_missing()
+}
+
 /// A Package Manager: the process and its API.
 #[derive(Debug)]
 pub(crate) struct Pm {

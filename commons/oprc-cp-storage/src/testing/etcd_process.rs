@@ -14,6 +14,8 @@ use std::{
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
+use super::skip;
+
 /// How long nodes may take to elect a leader and serve.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -100,11 +102,10 @@ impl EtcdProcess {
     /// Another, newer etcd, where `OPRC_TEST_NEWER_ETCD` names one; `None`, with a line on standard
     /// error, where it does not.
     #[must_use]
-    #[expect(clippy::print_stderr, reason = "a test that skips itself says so")]
     pub fn newer() -> Option<PathBuf> {
         let named = env::var_os("OPRC_TEST_NEWER_ETCD").map(PathBuf::from);
         if named.is_none() {
-            eprintln!("skipped: OPRC_TEST_NEWER_ETCD names no newer etcd");
+            skip("OPRC_TEST_NEWER_ETCD names no newer etcd");
         }
         named
     }
@@ -123,13 +124,18 @@ impl EtcdProcess {
     /// # Panics
     ///
     /// As [`start`](Self::start).
-    #[expect(clippy::print_stderr, reason = "a test that skips itself says so")]
     pub async fn start_if_available(config: EtcdConfig) -> Option<Self> {
-        if !Self::is_available() {
-            eprintln!("skipped: no etcd on the PATH; name one in OPRC_TEST_ETCD");
-            return None;
+        if Self::is_missing() { None } else { Some(Self::start(config).await) }
+    }
+
+    /// Whether there is no etcd to start; then the test is recorded as skipped.
+    #[must_use]
+    pub fn is_missing() -> bool {
+        let is_missing = !Self::is_available();
+        if is_missing {
+            skip("no etcd on the PATH; name one in OPRC_TEST_ETCD");
         }
-        Some(Self::start(config).await)
+        is_missing
     }
 
     /// Starts the nodes and waits until they serve.

@@ -71,7 +71,7 @@ fn invalid_examples_are_refused_where_a_schema_can() {
             ],
         ),
     ] {
-        let path = examples("invalid").into_iter().find(|path| path.ends_with(file)).unwrap();
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/invalid").join(file);
         for node in read(&path) {
             assert_eq!(complaints(&node.to_json(), Kind::Package), want, "{file}");
         }
@@ -168,11 +168,11 @@ fn schemas_are_as_lenient_as_the_parser_and_no_more() {
 #[test]
 fn answers_have_no_null_and_what_is_written_has_a_name_of_its_own() {
     let mut schemas = Schemas::default();
-    assert_eq!(schemas.written::<OPackage>()["$ref"], "#/components/schemas/OPackageInput");
+    assert_eq!(schemas.written::<OPackage>()["$ref"], "#/components/schemas/PackageInput");
     let answered = schemas.answered::<crate::view::Package>();
-    assert_eq!(answered["$ref"], "#/components/schemas/OPackageDocument");
+    assert_eq!(answered["$ref"], "#/components/schemas/Package");
     let definitions = schemas.into_definitions();
-    let document = &definitions["OPackageDocument"];
+    let document = &definitions["Package"];
     assert_eq!(document["properties"]["version"]["type"], "string");
     let required = document["required"].as_array().unwrap();
     assert!(["name", "meta", "status"].iter().all(|name| required.contains(&json!(name))));

@@ -90,6 +90,76 @@ async fn says_where_it_looked_for_a_server() {
 }
 
 #[tokio::test]
+async fn unknown_contexts_are_failures() {
+    let bench = Bench::new().await;
+    for words in ["get packages --context gone", "context use gone", "context remove gone"] {
+        let ran = bench.run(words).await;
+        assert_eq!(ran.code, exit::FAILED, "{words}: {ran:?}");
+        assert!(ran.err.contains("no context \"gone\"; there is: none"), "{words}: {ran:?}");
+    }
+    // Of a difference, any trouble is 2.
+    bench.file("a.yaml", "{name: a, classes: [{key: A}]}");
+    assert_eq!(bench.run("diff -f {}/a.yaml --context gone").await.code, exit::USAGE);
+    assert_eq!(bench.server.requests(""), [""; 0]);
+}
+
+/// Serves one connection after the other: reads something, then answers with `bytes`.
+async fn stranger(bytes: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut buffer = [0; 4096];
+            let _ = socket.read(&mut buffer).await;
+            let _ = socket.write_all(bytes).await;
+        }
+    });
+    address.to_string()
+}
+
+const NOT_FOUND: &[u8] =
+    b"HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno";
+
+#[tokio::test]
+async fn another_program_on_the_port_is_named_with_its_address() {
+    let address = stranger(NOT_FOUND).await;
+    for words in ["get deployments", "delete package a --ignore-not-found", "get deployments -w"] {
+        let words = format!("{words} --server http://{address}");
+        let ran = run_with(&words, &Environment::default(), "").await;
+        assert_eq!(ran.code, exit::FAILED, "{words}: {ran:?}");
+        let want = format!(
+            "the server http://{address} gave an answer that cannot be understood: 404 Not Found"
+        );
+        assert!(ran.err.contains(&want), "{words}: {ran:?}");
+        assert!(ran.err.contains("is that the Package Manager's URL?"), "{words}: {ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_wrong_scheme_is_named_with_the_right_one() {
+    let plain = stranger(NOT_FOUND).await;
+    let ran =
+        run_with(&format!("get pkg --server https://{plain}"), &Environment::default(), "").await;
+    let want =
+        format!("error: the server https://{plain} does not speak TLS: try http://{plain}\n");
+    assert!(ran.code == exit::FAILED && ran.err.starts_with(&want), "{ran:?}");
+
+    // A TLS alert, as servers send it that read HTTP where they want a handshake; and servers that
+    // answer in HTTP.
+    for answer in [
+        &b"\x15\x03\x01\x00\x02\x02\x46"[..],
+        b"HTTP/1.1 400 Bad Request\r\ncontent-length: 46\r\nconnection: close\r\n\r\n\
+          this port speaks TLS alone: want an https URL\n",
+    ] {
+        let tls = stranger(answer).await;
+        let words = format!("get pkg --server http://{tls}");
+        let ran = run_with(&words, &Environment::default(), "").await;
+        let want = format!("error: the server http://{tls} speaks TLS alone: try https://{tls}\n");
+        assert!(ran.code == exit::FAILED && ran.err.starts_with(&want), "{ran:?}");
+    }
+}
+
+#[tokio::test]
 async fn does_not_believe_what_is_no_package_manager() {
     let bench = Bench::new().await;
     bench.server.answer("GET packages", 200, json!("hello"));

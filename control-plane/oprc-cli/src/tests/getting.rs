@@ -281,7 +281,7 @@ async fn watches() {
     let bench = Bench::new().await;
     bench.server.answer("GET packages/zoo", 200, json!({ "name": "zoo" }));
     bench.server.answer("GET packages/zoo", 200, json!({ "name": "zoo", "version": "2" }));
-    bench.server.answer("GET packages/zoo", 404, json!({ "status": 404 }));
+    bench.server.answer("GET packages/zoo", 404, json!({ "status": 404, "code": "not_found" }));
     check(
         &bench.run("get package zoo -w -o json").await,
         "{\"object\":{\"name\":\"zoo\"},\"type\":\"ADDED\"}\n\
@@ -395,4 +395,21 @@ async fn describes_without_events() {
     assert!(ran.out.contains("you may not list events"), "{}", ran.out);
     let ran = bench.run("describe package shop").await;
     assert!(!ran.out.contains("not known"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn selectors_are_sent_as_they_were_read() {
+    let bench = Bench::new().await;
+    fill(&bench);
+    for (selector, want) in
+        [("a=1,b==2", "a%3D1%2Cb%3D2"), ("a!=1", "a%21%3D1"), ("a,!b", "a%2C%21b")]
+    {
+        let ran = bench.run(&format!("get deployments -o name --bundle prod -l {selector}")).await;
+        assert_eq!(ran.code, exit::DONE, "{selector}: {ran:?}");
+        let asked = bench.server.requests("GET deployments").pop().unwrap();
+        assert_eq!(asked, format!("GET deployments?label={want}&bundle=prod&limit=500"));
+    }
+    // An empty selector must not show everything.
+    let ran = bench.run("get deployments --label=").await;
+    assert!(ran.code == exit::USAGE && ran.err.contains("selector is empty"), "{ran:?}");
 }

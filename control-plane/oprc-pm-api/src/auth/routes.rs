@@ -65,6 +65,7 @@ pub(crate) const ROUTES: &[(&str, &[(Does, Need)])] = &[
     ("/readyz", &[(GET, Nothing)]),
     ("/metrics", &[(GET, Metrics)]),
     // What the interface is, is no secret: it is in the source.
+    ("/", &[(GET, Nothing)]),
     ("/openapi.json", &[(GET, Nothing)]),
     ("/docs", &[(GET, Nothing)]),
     ("/schemas/{file}", &[(GET, Nothing)]),

@@ -195,10 +195,11 @@ impl Operation {
 
     /// A write.
     pub(super) fn writes(mut self) -> Self {
-        let about = "Written only while the document has one of these entity tags; `*`: while there is one.";
-        self.parameters.push(condition("If-Match", about));
+        let about = "Written only while the document has one of these entity tags, in quotes and with commas \
+                     in between; `*`: while there is one.";
+        self.parameters.push(header("If-Match", about));
         let about = "`*`: written only where there is none.";
-        self.parameters.push(condition("If-None-Match", about));
+        self.parameters.push(header("If-None-Match", about));
         self.unconditional_write().refuses(refusals::CONDITIONAL)
     }
 
@@ -261,6 +262,14 @@ impl Operation {
                 "description": about, "headers": of(headers), "content": content,
             }),
         );
+        self
+    }
+
+    /// Is answered with another place.
+    pub(super) fn redirects(mut self, about: &str) -> Self {
+        let headers = of(&[("Location", "Where to go on.")]);
+        self.responses
+            .insert("303".to_owned(), json!({ "description": about, "headers": headers }));
         self
     }
 
@@ -328,16 +337,4 @@ pub(super) fn of(headers: &[(&str, &str)]) -> Value {
 
 fn header(name: &str, about: &str) -> Value {
     json!({ "name": name, "in": "header", "description": about, "schema": { "type": "string" } })
-}
-
-/// A condition of a write: entity tags as `ETag` gave them, or any.
-fn condition(name: &str, about: &str) -> Value {
-    let tags = r#"^\s*(W/)?"[^",]*"(\s*,\s*(W/)?"[^",]*")*\s*$"#;
-    json!({
-        "name": name, "in": "header", "description": about,
-        "schema": { "anyOf": [
-            { "type": "string", "const": "*" },
-            { "type": "string", "pattern": tags, "maxLength": crate::etag::MAX_CONDITION_BYTES },
-        ] },
-    })
 }

@@ -217,7 +217,7 @@ fn response(status: u16, codes: &BTreeMap<&str, &str>) -> Value {
         "content": { PROBLEM_JSON: {
             "schema": {
                 "allOf": [{ "$ref": "#/components/schemas/Problem" }],
-                "properties": { "status": { "const": status }, "code": { "enum": names } },
+                "properties": { "status": { "const": status }, "code": { "type": "string", "enum": names } },
                 "required": ["code"],
             },
             "examples": examples,

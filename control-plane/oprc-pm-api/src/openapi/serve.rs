@@ -1,4 +1,4 @@
-//! `/openapi.json`, `/docs`, `/schemas/{kind}.json`: made when first asked for, and kept.
+//! `/`, `/openapi.json`, `/docs`, `/schemas/{kind}.json`: made when first asked for, and kept.
 
 use std::sync::{Arc, OnceLock};
 
@@ -54,9 +54,15 @@ pub(super) fn routes() -> (Routes, Arc<Told>) {
             || async move { json(StatusCode::OK, for_description.description().into()) },
             operations::openapi,
         )
+        .get("/", || async { to_docs() }, operations::index)
         .get("/docs", || async move { html(for_page.page()) }, operations::docs)
         .get("/schemas/{file}", document_schema, operations::schema);
     (routes, told)
+}
+
+/// Leads people who open the server's URL to the page. Relative, for proxies that add a prefix.
+fn to_docs() -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("docs"))]).into_response()
 }
 
 /// A page that loads nothing and runs nothing: its style is in it, and that is all it may use.

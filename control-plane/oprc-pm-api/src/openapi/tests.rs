@@ -113,6 +113,80 @@ fn the_description_hangs_together() {
     }
 }
 
+/// Calls `look` with each schema in the description, and where it stands.
+fn each_schema(at: &str, value: &Value, look: &mut dyn FnMut(&str, &Map<String, Value>)) {
+    match value {
+        Value::Object(members) => {
+            look(at, members);
+            // An example is no schema, whatever it looks like.
+            let parts =
+                members.iter().filter(|(name, _)| !matches!(name.as_str(), "example" | "examples"));
+            parts.for_each(|(name, part)| each_schema(&format!("{at}/{name}"), part, look));
+        }
+        Value::Array(elements) => {
+            for (n, element) in elements.iter().enumerate() {
+                each_schema(&format!("{at}/{n}"), element, look);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The forms that generators of clients stumble over are not used.
+#[test]
+fn schemas_have_forms_that_client_generators_read() {
+    let mut n_enums = 0;
+    each_schema("", &DESCRIPTION, &mut |at, members| {
+        let is_array = match &members.get("type") {
+            Some(Value::String(only)) => only == "array",
+            Some(Value::Array(types)) => types.iter().any(|name| name == "array"),
+            _ => false,
+        };
+        assert!(!is_array || members.contains_key("items"), "{at}: an array without items");
+        for word in ["oneOf", "anyOf"] {
+            let options = members.get(word).and_then(Value::as_array).into_iter().flatten();
+            let n_constants = options.filter(|option| option.get("const").is_some()).count();
+            assert_eq!(n_constants, 0, "{at}: {word} of constants");
+        }
+        if let Some(words) = members.get("enum").filter(|words| words.is_array()) {
+            assert_eq!(members.get("type"), Some(&json!("string")), "{at}: {words}");
+            n_enums += 1;
+        }
+    });
+    assert!(n_enums > 20, "{n_enums} enumerations");
+    for (path, method, operation) in operations() {
+        for parameter in operation["parameters"].as_array().unwrap() {
+            if parameter["in"] == "header" {
+                assert_eq!(parameter["schema"], json!({ "type": "string" }), "{method} {path}");
+            }
+        }
+    }
+}
+
+/// Generated clients have a class for each schema: its name is one of the domain.
+#[test]
+fn schemas_have_names_of_the_domain() {
+    let names = DESCRIPTION["components"]["schemas"].as_object().unwrap().keys();
+    let odd: Vec<&String> = names
+        .clone()
+        .filter(|name| {
+            let begins_oddly =
+                ["OPackage", "OClass", "OFunction", "The", "Told", "Stored", "Observed"]
+                    .iter()
+                    .any(|word| name.starts_with(word));
+            let ends_oddly = ["Was", "Document", "Written", "Observed", "Told", "Of", "As"]
+                .iter()
+                .any(|word| name.ends_with(word) && *name != "PushedDocument");
+            // A digit: two types have the same name.
+            begins_oddly || ends_oddly || name.ends_with(|c: char| c.is_ascii_digit())
+        })
+        .collect();
+    assert!(odd.is_empty(), "{odd:?}");
+    for name in ["Package", "PackageInput", "Deployment", "DeploymentStatus", "Event", "Cluster"] {
+        assert!(names.clone().any(|known| known == name), "{name}");
+    }
+}
+
 /// Each operation that the client has is there, takes what the client sends, and is answered with
 /// what the client reads.
 #[test]

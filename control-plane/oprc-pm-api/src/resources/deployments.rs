@@ -2,13 +2,13 @@
 
 use axum::extract::{Path, State as Shared};
 use http::HeaderMap;
-use oprc_controller_runtime::cache::{Entry, State, feed::Documented};
+use oprc_controller_runtime::cache::{Criterion, Entry, State, feed::Documented};
 use oprc_cp_storage::keys::Key;
 use oprc_models::{
     deployment::OClassDeployment,
     document,
     meta::{Meta, Stored},
-    names::{ClusterName, DeploymentKey, Key as ClassKey, PackageName},
+    names::{BundleName, ClusterName, DeploymentKey, Key as ClassKey, PackageName},
     record::RunCondition,
     status::DeploymentStatus,
 };
@@ -180,6 +180,7 @@ pub(crate) struct Filter {
     target: Option<ClusterName>,
     condition: Option<RunCondition>,
     part: Option<String>,
+    bundle: Option<BundleName>,
     labels: Labels,
 }
 
@@ -201,30 +202,38 @@ impl Filter {
             target: params.get("target_env")?,
             condition: params.word("condition", &CONDITIONS)?,
             part: params.text("name")?,
+            bundle: params.get("bundle")?,
             labels: Labels::new(params)?,
         })
     }
 
-    fn pick(
-        &self,
-        state: &State,
-        key: &DeploymentKey,
-        entry: &Entry<Stored<OClassDeployment>>,
-    ) -> Option<DeploymentRow> {
+    /// What an index knows of it, the narrowest first.
+    fn criteria(&self) -> Vec<Criterion> {
+        let package = self.package.iter().cloned().map(Criterion::Package);
+        let bundle = self.bundle.iter().cloned().map(Criterion::Bundle);
+        let target = self.target.iter().cloned().map(Criterion::Cluster);
+        let condition = self.condition.iter().copied().map(Criterion::RunState);
+        let shared = package.chain(bundle).chain(condition);
+        shared.chain(self.labels.criteria()).chain(target).collect()
+    }
+
+    fn pick(&self, state: &State, key: &DeploymentKey) -> Option<DeploymentRow> {
+        let entry = state.deployments.get(key)?;
         let is_placed = |cluster: &ClusterName| state.unit(cluster, key).is_some();
-        let condition = || status(state, key, entry).map(|status| status.value.condition);
-        let is_wanted = self.passes(&entry.value.spec, is_placed, condition);
+        let is_wanted = self.passes(&entry.value, is_placed, || state.run_state(key));
         is_wanted.then(|| row(state, key, entry))
     }
 
     fn passes(
         &self,
-        spec: &OClassDeployment,
+        deployment: &Stored<OClassDeployment>,
         is_placed: impl Fn(&ClusterName) -> bool,
         condition: impl Fn() -> Option<RunCondition>,
     ) -> bool {
+        let Stored { meta, spec } = deployment;
         self.package.as_ref().is_none_or(|package| spec.package_name == *package)
             && self.class.as_ref().is_none_or(|class| spec.class_key == *class)
+            && self.bundle.as_ref().is_none_or(|bundle| meta.bundle.as_ref() == Some(bundle))
             && holds(spec.key.as_str(), self.part.as_ref())
             && self.labels.match_all(&spec.labels)
             && self
@@ -242,7 +251,7 @@ impl Filter {
             parts.any(|part| part.cluster == *cluster)
         };
         let condition = || status().map(|status| status.condition);
-        self.passes(&row.entry.value.spec, is_placed, condition)
+        self.passes(&row.entry.value, is_placed, condition)
     }
 
     /// The one package that it asks for, if it does.
@@ -250,25 +259,23 @@ impl Filter {
         self.package.as_ref()
     }
 
-    /// Takes the next chunk: of one package's deployments, where the filter names it.
+    /// Takes the next chunk, by the indexes that know something of it.
     fn chunk(
         &self,
+        criteria: &[Criterion],
         state: &State,
         after: Option<&DeploymentKey>,
         limit: usize,
         items: &mut Vec<DeploymentRow>,
     ) -> Chunk<DeploymentKey> {
-        if let Some(package) = &self.package {
-            let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-            let keys = state.deployments_of_package(package);
-            let keys = keys.range::<DeploymentKey, _>((from, std::ops::Bound::Unbounded));
-            return list::take(keys, DeploymentKey::clone, items, limit, |key| {
-                self.pick(state, key, state.deployments.get(key)?)
-            });
+        let pick = |key: &DeploymentKey| self.pick(state, key);
+        match state.search_deployments(criteria, after) {
+            Some(found) => list::take(found, DeploymentKey::clone, items, limit, pick),
+            None => {
+                let keys = following(&state.deployments, after).map(|(key, _)| key);
+                list::take(keys, DeploymentKey::clone, items, limit, pick)
+            }
         }
-        let entries = following(&state.deployments, after);
-        let pick = |(key, entry): (&DeploymentKey, &_)| self.pick(state, key, entry);
-        list::take(entries, |(key, _)| key.clone(), items, limit, pick)
     }
 }
 
@@ -288,13 +295,14 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
     if !sees_all {
         return list_visible(&app, &request, &filter, grants, &call.headers).await;
     }
+    let criteria = filter.criteria();
     let page = list::page(
         &app,
         &request,
         request.after_name::<DeploymentKey>()?,
         |key| vec![key.as_str()],
         |key| matches!(key, Key::Deployment(_)),
-        |state, after, limit, items| filter.chunk(state, after, limit, items),
+        |state, after, limit, items| filter.chunk(&criteria, state, after, limit, items),
     );
     page.await?.answer(&call.headers, write)
 }
@@ -307,6 +315,7 @@ async fn list_visible(
     grants: &Grants,
     headers: &HeaderMap,
 ) -> Answer {
+    let package = filter.package();
     let page = list::page(
         app,
         request,
@@ -314,8 +323,8 @@ async fn list_visible(
         visible::names,
         |key| matches!(key, Key::Deployment(_)) && visible::may_name(grants, key),
         |state, after, limit, items| {
-            visible::deployments(state, grants, after, limit, items, |state, key| {
-                filter.pick(state, key, state.deployments.get(key)?)
+            visible::deployments(state, grants, package, after, limit, items, |state, key| {
+                filter.pick(state, key)
             })
         },
     );

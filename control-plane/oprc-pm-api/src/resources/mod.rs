@@ -25,11 +25,15 @@ use std::{
     ops::Bound,
 };
 
-use oprc_controller_runtime::cache::{Entry, State};
+use oprc_controller_runtime::cache::{Criterion, Entry, State};
 use oprc_cp_storage::{Revision, keys::Key};
 use oprc_models::{
-    cluster::ClusterSpec, deployment::OClassDeployment, meta::Stored, package::OPackage,
+    cluster::ClusterSpec,
+    deployment::OClassDeployment,
+    meta::Stored,
+    package::OPackage,
     role::RoleBinding,
+    selector::{InvalidSelector, LabelSelector},
 };
 
 use crate::{error::ApiError, list::Item, params::Params};
@@ -115,28 +119,29 @@ pub(crate) fn missing(state: &State, key: &Key, what: &str, name: &str) -> ApiEr
     }
 }
 
-/// Filters by labels: `label=key=value`, or `label=key` for any value. All must hold.
+/// Label selectors, all of which must hold.
 #[derive(Debug, Hash)]
-pub(crate) struct Labels(Vec<(String, Option<String>)>);
+pub(crate) struct Labels(Vec<LabelSelector>);
 
 impl Labels {
+    /// Reads the parameter `label`, which may be repeated.
     pub(crate) fn new(params: &mut Params) -> Result<Self, ApiError> {
-        let labels = words(params, "label")?.into_iter();
-        Ok(Self(
-            labels
-                .map(|label| match label.split_once('=') {
-                    Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                    None => (label, None),
-                })
-                .collect(),
-        ))
+        let selectors = words(params, "label")?;
+        let parsed = selectors.iter().map(|selector| selector.parse());
+        let selectors = parsed.collect::<Result<_, InvalidSelector>>().map_err(|error| {
+            ApiError::bad_request("invalid_parameter", format!("label: {error}"))
+        })?;
+        Ok(Self(selectors))
     }
 
     pub(crate) fn match_all(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.0.iter().all(|(key, value)| {
-            let found = labels.get(key);
-            found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
-        })
+        self.0.iter().all(|selector| selector.matches(labels))
+    }
+
+    /// The requirements that an index helps with.
+    fn criteria(&self) -> impl Iterator<Item = Criterion> {
+        let requirements = self.0.iter().flat_map(|selector| &selector.requirements);
+        requirements.filter_map(Criterion::of_label)
     }
 }
 

@@ -3,13 +3,13 @@
 use std::ops::Bound;
 
 use axum::extract::{Path, State as Shared};
-use oprc_controller_runtime::cache::{Entry, State, feed::Documented};
+use oprc_controller_runtime::cache::{Criterion, Entry, State, feed::Documented};
 use oprc_cp_storage::keys::Key;
 use oprc_models::{
     deployment::OClassDeployment,
     document::{self, PackageDocument},
     meta::Stored,
-    names::PackageName,
+    names::{BundleName, PackageName},
     package::OPackage,
     problem::Violation,
     role,
@@ -173,6 +173,7 @@ pub(crate) struct Filter {
     part: Option<String>,
     tags: Vec<String>,
     labels: Labels,
+    bundle: Option<BundleName>,
 }
 
 impl Filter {
@@ -181,11 +182,21 @@ impl Filter {
             part: params.text("name")?,
             tags: words(params, "tag")?,
             labels: Labels::new(params)?,
+            bundle: params.get("bundle")?,
         })
     }
 
-    pub(crate) fn passes(&self, spec: &OPackage) -> bool {
+    /// What an index knows of it, the narrowest first.
+    fn criteria(&self) -> Vec<Criterion> {
+        let bundle = self.bundle.iter().cloned().map(Criterion::Bundle);
+        let tags = self.tags.iter().cloned().map(Criterion::Tag);
+        bundle.chain(self.labels.criteria()).chain(tags).collect()
+    }
+
+    pub(crate) fn passes(&self, package: &Stored<OPackage>) -> bool {
+        let Stored { meta, spec } = package;
         holds(spec.name.as_str(), self.part.as_ref())
+            && self.bundle.as_ref().is_none_or(|bundle| meta.bundle.as_ref() == Some(bundle))
             && self.tags.iter().all(|tag| spec.metadata.tags.contains(tag))
             && self.labels.match_all(&spec.labels)
     }
@@ -203,9 +214,10 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
     let request = list::Request::new(&mut params, &("packages", &filter))?;
     params.finish()?;
     let pick = |state: &State, (name, entry): (&PackageName, &Entry<Stored<OPackage>>)| {
-        filter.passes(&entry.value.spec).then(|| row(state, name, entry))
+        filter.passes(&entry.value).then(|| row(state, name, entry))
     };
     let grants = call.by.grants();
+    let criteria = filter.criteria();
     let page = list::page(
         &app,
         &request,
@@ -213,6 +225,14 @@ pub(crate) async fn list(Shared(app): SharedApp, call: Call) -> Answer {
         |name| vec![name.as_str()],
         |key| matches!(key, Key::Package(_)) && visible::may_name(grants, key),
         |state, after, limit, items| {
+            // An index would lead a caller who may see little through all that they may not.
+            let found =
+                if grants.sees_all() { state.search_packages(&criteria, after) } else { None };
+            if let Some(found) = found {
+                return list::take(found, PackageName::clone, items, limit, |name| {
+                    pick(state, state.packages.get_key_value(name)?)
+                });
+            }
             let after = after.map_or(Bound::Unbounded, Bound::Excluded);
             let entries = grants.visible(&state.packages, after);
             list::take(entries, |(name, _)| name.clone(), items, limit, |entry| pick(state, entry))

@@ -53,17 +53,22 @@ pub(super) fn names((package, key): &Place) -> Vec<&str> {
     vec![package.as_str(), key.as_str()]
 }
 
-/// Takes the next chunk of deployments.
+/// Takes the next chunk of deployments: of `package`, or of every package that the caller may see.
+///
+/// Without the indexes of [`State::search_deployments`]: they would lead through what is hidden.
 pub(super) fn deployments<T>(
     state: &State,
     grants: &Grants,
+    package: Option<&PackageName>,
     after: Option<&Place>,
     limit: usize,
     items: &mut Vec<Of<T>>,
     pick: impl Fn(&State, &DeploymentKey) -> Option<T>,
 ) -> Chunk<Place> {
-    let begin = after.map_or(Bound::Unbounded, |(package, _)| Bound::Included(package));
+    let begin = package.or(after.map(|(package, _)| package));
+    let begin = begin.map_or(Bound::Unbounded, Bound::Included);
     let packages = grants.visible(state.deployments_by_package(), begin);
+    let packages = packages.take_while(|(name, _)| package.is_none_or(|package| *name == package));
     let entries = packages.flat_map(|(package, keys)| {
         let after = after.filter(|(begun, _)| begun == package).map(|(_, key)| key);
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

@@ -363,9 +363,10 @@ async fn the_example_of_a_pipeline() {
     for name in ["edge-1", "edge-2"] {
         world.store(&Key::Cluster(super::world::name(name)), &cluster(name)).await;
     }
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/gitops/documents");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/gitops");
     let mut files: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
     files.sort();
     let texts: Vec<String> =
         files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();

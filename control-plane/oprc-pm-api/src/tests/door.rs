@@ -291,3 +291,13 @@ async fn lanes_do_not_starve_each_other() {
         world.get("/readyz").await.is(200);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_root_leads_to_the_page() {
+    let world = World::new().await;
+    let root = world.get("/").await.is(303);
+    assert_eq!(root.header("location"), "docs");
+    world.get("/docs").await.is(200);
+    let missing = world.get("/api/v1/nothing").await.refused(404, "route_not_found");
+    assert!(missing["detail"].as_str().unwrap().contains("/docs"), "{missing}");
+}

@@ -56,7 +56,7 @@ async fn pages_hold_everything_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rare_match_is_found_page_by_page() {
+async fn filtered_pages_are_full_unless_they_are_the_last() {
     let world = World::new().await;
     for n in 0..3000 {
         let labels = json!({ "rare": if n == 2999 { "yes" } else { "no" } });
@@ -71,8 +71,16 @@ async fn a_rare_match_is_found_page_by_page() {
         });
         world.store(&Key::Deployment(name(&key)), &stored).await;
     }
-    let found = pages(&world, "/api/v1/deployments?label=rare=yes", 10, "key").await.concat();
-    assert_eq!(found, ["d2999"]);
+    for filter in ["label=rare=yes", "label=rare!=no", "label=rare%20notin%20(no)", "name=d2999"] {
+        let pages = pages(&world, &format!("/api/v1/deployments?{filter}"), 10, "key").await;
+        assert_eq!(pages, [["d2999"]], "{filter}");
+    }
+    // Full pages, whether an index helps or not.
+    for filter in ["label=rare=no", "label=rare!=yes", "label=rare&name=d", "condition=PENDING"] {
+        let pages = pages(&world, &format!("/api/v1/deployments?{filter}"), 1000, "key").await;
+        assert!(pages.iter().rev().skip(1).all(|page| page.len() == 1000), "{filter}");
+        assert!(pages.concat().len() >= 2999, "{filter}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +99,7 @@ async fn filters() {
     let status = json!({ "uid": uid, "condition": "RUNNING", "observed_generation": 1 });
     world.store(&Key::DeploymentStatus(name("d2")), &status).await;
 
-    let cases: [(&str, &[&str]); 20] = [
+    let cases: [(&str, &[&str]); 29] = [
         ("packages?tag=web", &["shop"]),
         ("packages?tag=web&tag=eu", &["shop"]),
         ("packages?tag=web&tag=us", &[]),
@@ -99,6 +107,15 @@ async fn filters() {
         ("packages?label=team", &["site"]),
         ("packages?label=team=red", &[]),
         ("packages?label=a=&label=team=blue", &["site"]),
+        ("packages?label=team==blue", &["site"]),
+        ("packages?label=team%20in%20(red,blue)", &["site"]),
+        ("packages?label=team=blue,a=", &["site"]),
+        ("packages?label=team=blue,a=1", &[]),
+        ("packages?label=team!=blue", &["shop"]),
+        ("packages?label=!team", &["shop"]),
+        ("packages?label=team%20notin%20(red)", &["shop", "site"]),
+        ("packages?bundle=none", &[]),
+        ("deployments?bundle=none", &[]),
         ("packages?name=it", &["site"]),
         ("packages?name=s", &["shop", "site"]),
         ("deployments?package_name=shop", &["d1"]),
@@ -161,6 +178,14 @@ async fn refused_queries() {
     world.get(&format!("/api/v1/packages?limit=2&continue={token}")).await.is(200);
     let many = "label=a&".repeat(70);
     world.get(&format!("/api/v1/packages?{many}")).await.refused(400, "invalid_parameter");
+    for selector in ["", "%20", "a=b=c", "a,", "a%20in%20x", "a%3E1", "a%20b"] {
+        for list in ["packages", "deployments"] {
+            let path = format!("/api/v1/{list}?label={selector}");
+            let refused = world.get(&path).await.refused(400, "invalid_parameter");
+            assert!(refused["detail"].as_str().unwrap().starts_with("label: "), "{refused}");
+            world.get(&format!("{path}&watch=true")).await.refused(400, "invalid_parameter");
+        }
+    }
     world
         .put("/api/v1/packages/p0?dry_run=true", package("p0"))
         .await

@@ -44,7 +44,9 @@ use self::{
 pub use self::{
     fresh::{Freshness, Stale},
     position::Position,
-    state::{Archive, Changed, Entry, Intent, PackedVersion, State, StatusCounts},
+    state::{
+        Archive, Candidates, Changed, Criterion, Entry, Intent, PackedVersion, State, StatusCounts,
+    },
 };
 
 /// Called with each object that changed, after the state shows it. Must be quick and must not

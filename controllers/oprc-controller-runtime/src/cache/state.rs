@@ -13,6 +13,8 @@ mod intents;
 mod packed;
 mod published;
 mod roles;
+mod search;
+mod stored;
 mod versions;
 
 use std::{
@@ -25,7 +27,6 @@ use oprc_cp_storage::{Change, KeyValue, Revision, keys::Key};
 use oprc_models::{
     bundle::Bundle,
     cluster::{ClusterSpec, ClusterStatus},
-    dependency::Dependency,
     deployment::OClassDeployment,
     event::{About, StoredEvents},
     installation::Installation,
@@ -41,10 +42,18 @@ use oprc_models::{
 
 pub(super) use self::versions::{Differences, Part};
 pub use self::{
-    archive::Archive, changed::Changed, counts::StatusCounts, intents::Intent,
+    archive::Archive,
+    changed::Changed,
+    counts::StatusCounts,
+    intents::Intent,
     published::PackedVersion,
+    search::{Candidates, Criterion},
 };
-use self::{packed::PackedUnit, published::Needs};
+use self::{
+    packed::PackedUnit,
+    published::Needs,
+    stored::{decode, dependencies, read, remove_from, set},
+};
 
 /// One object and the revision of its last write, which a compare-and-swap needs.
 #[derive(Debug)]
@@ -122,6 +131,10 @@ pub struct State {
     /// not known.
     unknown_pushes: BTreeSet<PushId>,
     bindings_of: roles::Index,
+    /// Packages by label and tag.
+    package_postings: search::Postings<PackageName>,
+    /// Deployments by label, target and run state.
+    deployment_postings: search::Postings<DeploymentKey>,
 }
 
 /// An empty set, for look-ups that find nothing.
@@ -334,7 +347,9 @@ impl State {
 
     fn set_package(&mut self, name: &PackageName, new: Option<Entry<Stored<OPackage>>>) -> Changed {
         let mut neighbours = BTreeSet::new();
-        if let Some(old) = set(&mut self.packages, name, new) {
+        let old = set(&mut self.packages, name, new);
+        self.index_package(name, old.as_ref());
+        if let Some(old) = old {
             for dependency in dependencies(&old.value.spec) {
                 remove_from(&mut self.dependants_of_package, &dependency, name);
                 neighbours.insert(dependency);
@@ -362,7 +377,11 @@ impl State {
         new: Option<Entry<Stored<OClassDeployment>>>,
     ) -> Changed {
         let mut packages = BTreeSet::new();
-        if let Some(old) = set(&mut self.deployments, key, new) {
+        let run_state = self.run_state(key);
+        let old = set(&mut self.deployments, key, new);
+        self.index_deployment(key, old.as_ref());
+        self.index_run_state(key, run_state);
+        if let Some(old) = old {
             let package = &old.value.spec.package_name;
             remove_from(&mut self.deployments_of_package, package, key);
             if let Some(owner) = &old.value.meta.owner {
@@ -436,61 +455,6 @@ impl State {
             deployments.insert(new);
         }
         Changed::Record(cluster.clone(), id.clone(), deployments)
-    }
-}
-
-/// The packages that `package` names as dependencies, whether they are there or not.
-fn dependencies(package: &OPackage) -> impl Iterator<Item = PackageName> {
-    let parsed = package.dependencies.iter().filter_map(|text| Dependency::parse(text).ok());
-    parsed.map(|dependency| dependency.name)
-}
-
-/// The object that is `stored`; `None` where it was removed or cannot be read, which `flaw` tells.
-fn decode<T: serde::de::DeserializeOwned + Clone>(
-    stored: Option<&KeyValue>,
-    flaw: &mut Option<String>,
-) -> Option<Entry<T>> {
-    // The decoder leaves room at the end of every list, which a copy does not have.
-    read(stored, flaw, |text| {
-        let roomy: T = serde_json::from_slice(&text)?;
-        Ok(roomy.clone())
-    })
-}
-
-/// What `parse` makes of what is `stored`; as [`decode`].
-fn read<T>(
-    stored: Option<&KeyValue>,
-    flaw: &mut Option<String>,
-    parse: impl FnOnce(Bytes) -> Result<T, serde_json::Error>,
-) -> Option<Entry<T>> {
-    let stored = stored?;
-    match parse(stored.value.clone()) {
-        Ok(value) => Some(Entry { value: Arc::new(value), revision: stored.mod_revision }),
-        Err(error) => {
-            *flaw = Some(error.to_string());
-            None
-        }
-    }
-}
-
-/// Puts or removes `key`; answers what was there.
-fn set<K: Ord + Clone, T>(
-    map: &mut BTreeMap<K, Entry<T>>,
-    key: &K,
-    new: Option<Entry<T>>,
-) -> Option<Entry<T>> {
-    match new {
-        Some(entry) => map.insert(key.clone(), entry),
-        None => map.remove(key),
-    }
-}
-
-fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
-    if let Some(values) = index.get_mut(key) {
-        values.remove(value);
-        if values.is_empty() {
-            index.remove(key);
-        }
     }
 }
 

@@ -150,13 +150,15 @@ fn query(kind: Kind, filters: &Filters) -> Result<Vec<(&'static str, String)>, E
     let is_placed = matches!(kind, Kind::Deployment | Kind::Record);
     let is_part = matches!(kind, Kind::Class | Kind::Function);
     let cluster = if kind == Kind::Record { "cluster" } else { "target_env" };
+    let label = filters.label.as_ref().map(ToString::to_string);
     let known = [
-        ("--label", "label", &filters.label, is_document),
+        ("--label", "label", &label, is_document),
         ("--package", "package_name", &filters.package, is_deployment || is_part),
         ("--class", "class_key", &filters.class, is_deployment),
         ("--cluster", cluster, &filters.cluster, is_placed),
         ("--condition", "condition", &filters.condition, is_deployment),
         ("--tag", "tag", &filters.tag, kind == Kind::Package),
+        ("--bundle", "bundle", &filters.bundle, is_document),
     ];
     let mut query = Vec::new();
     for (flag, name, value, has_it) in known {

@@ -2,13 +2,13 @@
 
 use oprc_models::{
     deployment::OClassDeployment,
-    names::{ClusterName, DeploymentKey, Key, PackageName},
+    names::{BundleName, ClusterName, DeploymentKey, Key, PackageName},
     record::RunCondition,
     schema::Schemas,
     view::{Deployment, Page, Written},
 };
 
-use super::{super::examples, DRY_RUN, Operation, pushed, refusals};
+use super::{super::examples, DRY_RUN, LABEL, Operation, pushed, refusals};
 
 /// The operations that a deployment's key leads to.
 const LEADS: &[(&str, &str)] = &[
@@ -34,7 +34,8 @@ pub(crate) fn list(schemas: &mut Schemas) -> Operation {
         .name::<Key>(schemas, "class_key", "Only those of this class.")
         .name::<ClusterName>(schemas, "target_env", "Only those meant for this cluster, or on it.")
         .query("condition", condition, "Only those in this condition.")
-        .words("label", "Only those with this label: `key=value`, or `key` for any value.")
+        .words("label", LABEL)
+        .name::<BundleName>(schemas, "bundle", "Only those that belong to this bundle.")
         .watchable()
         .pages()
         .answers(200, "A page.", schema, &examples::page(&examples::deployment()))

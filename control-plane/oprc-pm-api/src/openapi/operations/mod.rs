@@ -25,6 +25,11 @@ pub(super) fn tags() -> Value {
     ])
 }
 
+/// `GET /`.
+pub(super) fn index(_: &mut Schemas) -> Operation {
+    Operation::new("getIndex", "process", "The way to the page").redirects("`Location` is `/docs`.")
+}
+
 /// `GET /openapi.json`.
 pub(super) fn openapi(_: &mut Schemas) -> Operation {
     let schema = json!({ "type": "object", "required": ["openapi", "info", "paths"] });
@@ -70,6 +75,11 @@ const DRY_RUN: &str = "Decide and answer, and write nothing.";
 /// The answer to a dry run of a removal.
 const DRY_RUN_ANSWER: &str =
     "A dry run: the document as it would be, and in `also_written` what would go with it.";
+
+/// Description of the parameter `label`.
+const LABEL: &str = "\
+Only those whose labels meet this selector: `team=blue`, `team!=blue`, `team in (blue,red)`, \
+`team notin (blue)`, `team` (present) or `!team` (absent), joined by commas; all must hold.";
 
 /// The three answers to a push of one document.
 fn pushed(operation: Operation, schema: &Value, example: &Value) -> Operation {

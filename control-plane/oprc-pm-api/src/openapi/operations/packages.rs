@@ -1,14 +1,14 @@
 //! Packages, and their classes and functions.
 
 use oprc_models::{
-    names::PackageName,
+    names::{BundleName, PackageName},
     package::OPackage,
     schema::{DeploymentList, Schemas},
     view::{Class, Function, Package, Page, PublishedPackage, Versions, Written, WrittenList},
 };
 use serde_json::json;
 
-use super::{super::examples, DRY_RUN, DRY_RUN_ANSWER, Operation, pushed, refusals};
+use super::{super::examples, DRY_RUN, DRY_RUN_ANSWER, LABEL, Operation, pushed, refusals};
 
 /// The operations that a package's name leads to.
 const LEADS: &[(&str, &str)] = &[
@@ -20,7 +20,7 @@ const LEADS: &[(&str, &str)] = &[
 ];
 
 const LIST: &str = "\
-The filters must all hold. A page may be short, or empty, and still have a `continue`.";
+The filters must all hold.";
 
 fn name(operation: Operation, schemas: &mut Schemas) -> Operation {
     operation.path::<PackageName>(schemas, "name", "The package.", "shop")
@@ -33,7 +33,8 @@ pub(crate) fn list(schemas: &mut Schemas) -> Operation {
         .about(LIST)
         .text("name", "Only those with this in their names.")
         .words("tag", "Only those with this tag; all must hold.")
-        .words("label", "Only those with this label: `key=value`, or `key` for any value.")
+        .words("label", LABEL)
+        .name::<BundleName>(schemas, "bundle", "Only those that belong to this bundle.")
         .watchable()
         .pages()
         .answers(200, "A page.", schema, &examples::page(&examples::package()))

@@ -139,7 +139,7 @@ impl Selection {
                     && (part.is_none() || holds(&name(object), part.as_ref()))
             }
             (Filter::Packages(filter), Contents::Package(package)) => {
-                filter.passes(&package.entry.value.spec)
+                filter.passes(&package.entry.value)
             }
             (Filter::Deployments(filter), Contents::Deployment(deployment)) => {
                 filter.passes_row(&deployments::shown(deployment, snapshot.is_stale))

@@ -8,7 +8,7 @@ use oprc_models::{
     status::DeploymentStatus,
 };
 
-use super::{Changed, Entry, State, set};
+use super::{Changed, Entry, State, stored::set};
 
 /// Numbers of statuses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,6 +75,7 @@ impl State {
         key: &DeploymentKey,
         new: Option<Entry<DeploymentStatus>>,
     ) -> Changed {
+        let run_state = self.run_state(key);
         let counts = &mut self.status_counts;
         if let Some(new) = &new {
             *counts.of_run_state(new.value.condition) += 1;
@@ -84,6 +85,7 @@ impl State {
             *counts.of_run_state(old.value.condition) -= 1;
             counts.refused -= usize::from(is_refused(&old.value));
         }
+        self.index_run_state(key, run_state);
         Changed::DeploymentStatus(key.clone())
     }
 
