@@ -3,6 +3,7 @@
 //! Both servers of the workspace serve their router through this, so that a slow, silent or greedy
 //! client costs the same little everywhere. It knows nothing of what is served.
 
+mod head;
 mod seats;
 mod stall;
 pub mod tls;
@@ -44,9 +45,10 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait when no connection can be accepted: most often there are too many open files.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// The most bytes of a request's head; a larger one is answered 431. hyper also takes 100 headers
-/// at the most.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// The most bytes that hyper reads ahead while a head is not complete. Its last read may bring as many
+/// again, so [`head::check`] has the last word; without it, white space in a head could be twice
+/// this long. hyper also takes 100 headers at the most.
+const MAX_READ_AHEAD: usize = head::MAX_BYTES;
 
 const CONNECTIONS_CUT: &str = "oprc_http_connections_cut_total";
 
@@ -191,7 +193,7 @@ async fn answer(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD_BYTES);
+        .max_buf_size(MAX_READ_AHEAD);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(connection.clone());
         let (busy, router) = (seat.begin(), router.clone());
@@ -203,7 +205,13 @@ async fn answer(
             }
             // Sent away at this very moment: nothing of the request is done.
             let Some(busy) = busy else { return Err(io::Error::from(io::ErrorKind::TimedOut)) };
-            let Ok(response) = router.oneshot(request).await;
+            let response = match head::check(&request) {
+                Ok(()) => {
+                    let Ok(response) = router.oneshot(request).await;
+                    response
+                }
+                Err(refusal) => refusal.into_response(),
+            };
             Ok(response.map(|body| Held::new(body, busy)))
         }
     });

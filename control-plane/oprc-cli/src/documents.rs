@@ -214,10 +214,12 @@ fn completed(mut node: Node, deployment: &OClassDeployment) -> Node {
     if let Node::Mapping(entries) = &mut node {
         let known =
             [("key", deployment.key.as_str()), ("package_name", deployment.package_name.as_str())];
+        let mut kept = std::mem::take(entries).into_vec();
         for (name, value) in known {
-            entries.retain(|(key, _)| key != name);
-            entries.push((name.to_owned(), Node::quoted(value)));
+            kept.retain(|(key, _)| &**key != name);
+            kept.push((name.into(), Node::quoted(value)));
         }
+        *entries = kept.into();
     }
     node
 }

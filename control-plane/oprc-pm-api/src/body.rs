@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use oprc_models::{
@@ -11,7 +11,12 @@ use oprc_models::{
     problem::Violation,
 };
 
-use crate::{Limits, error::ApiError};
+use crate::{
+    Limits,
+    call::{App, Call},
+    error::ApiError,
+    share::{Admission, Holder, Share},
+};
 
 /// What is thrown away of a body that is too large, in bytes: eight times what is taken.
 const MAX_DISCARDED_BYTES: usize = 8 << 20;
@@ -19,33 +24,85 @@ const MAX_DISCARDED_BYTES: usize = 8 << 20;
 /// How long that may take.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes the body, and what it is written in.
+/// A body in memory, and what its request holds.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) bytes: Bytes,
+    /// What it is written in.
+    pub(crate) format: Format,
+    /// The callers that it counts for.
+    pub(crate) holders: Vec<Holder>,
+    _admission: Admission,
+    /// Its part of [`Limits::max_bytes`].
+    _share: Share,
+}
+
+/// Takes the body of `call`, of at most `max_bytes`. What has arrived counts towards what bodies
+/// may take in memory; what was announced does not.
 pub(crate) async fn read(
-    headers: &HeaderMap,
-    mut body: Body,
-    limits: &Limits,
-) -> Result<(Bytes, Format), ApiError> {
-    let format = format(headers)?;
+    app: &App,
+    call: &mut Call,
+    max_bytes: usize,
+) -> Result<Received, ApiError> {
+    let format = format(&call.headers)?;
     let too_large = || {
-        let detail = format!("the body is larger than {} bytes", limits.max_body_bytes);
+        let detail = format!("the body is larger than {max_bytes} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     };
+    let (headers, body) = (&call.headers, &mut call.body);
+    let (holders, admission) = (call.by.holders().to_vec(), call.admission.clone());
     // Refused before any of it is kept, where its size is told.
     let told = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if told.and_then(|text| text.parse().ok()).is_some_and(|n: usize| n > limits.max_body_bytes) {
-        discard(headers, &mut body).await;
+    if told.and_then(|text| text.parse().ok()).is_some_and(|n: usize| n > max_bytes) {
+        discard(headers, body).await;
         return Err(too_large());
     }
-    let taken = Limited::new(&mut body, limits.max_body_bytes).collect();
-    match tokio::time::timeout(limits.body_timeout, taken).await {
-        Ok(Ok(collected)) => Ok((collected.to_bytes(), format)),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            discard(headers, &mut body).await;
+    let mut share = app.bytes.share(holders.clone());
+    let taken = async {
+        let mut bytes = BytesMut::new();
+        let mut limited = Limited::new(&mut *body, max_bytes);
+        while let Some(frame) = limited.frame().await {
+            let frame = frame.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    Failure::TooLarge
+                } else {
+                    Failure::Refused(ApiError::bad_request("invalid_body", "the body broke off"))
+                }
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            let grown = share.grow(data.len());
+            grown.map_err(|full| Failure::Refused(full.into_error("too_many_requests")))?;
+            bytes.extend_from_slice(&data);
+        }
+        Ok::<_, Failure>(bytes.freeze())
+    };
+    match tokio::time::timeout(app.limits.body_timeout, taken).await {
+        Ok(Ok(bytes)) => {
+            Ok(Received { bytes, format, holders, _admission: admission, _share: share })
+        }
+        Ok(Err(Failure::TooLarge)) => {
+            discard(headers, body).await;
             Err(too_large())
         }
-        Ok(Err(_)) => Err(ApiError::bad_request("invalid_body", "the body broke off")),
-        Err(_) => Err(late(limits.body_timeout)),
+        Ok(Err(Failure::Refused(refusal))) => Err(refusal),
+        Err(_) => Err(late(app.limits.body_timeout)),
     }
+}
+
+#[cfg(test)]
+impl Received {
+    /// A body of `n` spaces from `holders`, whose request holds `admission`.
+    pub(crate) fn spaces(n: usize, holders: Vec<Holder>, admission: Admission) -> Self {
+        let bytes = Bytes::from(vec![b' '; n]);
+        let share = crate::share::Resource::new("bytes", n).share(holders.clone());
+        Self { bytes, format: Format::Yaml, holders, _admission: admission, _share: share }
+    }
+}
+
+/// Why a body was not taken.
+enum Failure {
+    TooLarge,
+    Refused(ApiError),
 }
 
 /// Reads on for a while, and keeps nothing: a connection that is closed on a client which is still

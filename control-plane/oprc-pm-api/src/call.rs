@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use oprc_controller_runtime::cache::{Cache, Freshness, State};
 use oprc_cp_storage::{SharedStore, keys::Key};
 use oprc_models::names::{ClusterName, InvalidName};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,6 +24,8 @@ use crate::{
     error::ApiError,
     etag,
     params::Params,
+    reading::Readers,
+    share::{Admission, Holder, Resource},
     writes::{Provenance, Writes},
 };
 
@@ -37,15 +38,18 @@ pub(crate) struct App {
     pub(crate) freshness: Freshness,
     pub(crate) access: Access,
     pub(crate) limits: Limits,
-    /// Pushes of many documents that may still be begun.
-    pub(crate) pushes: tokio::sync::Semaphore,
+    /// Pushes of many documents whose body is here.
+    pub(crate) pushes: Arc<Resource>,
+    /// Bytes of bodies in memory.
+    pub(crate) bytes: Arc<Resource>,
+    pub(crate) readers: Readers,
     pub(crate) metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
     pub(crate) readiness: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     pub(crate) default_cluster: Option<ClusterName>,
     pub(crate) owner: Arc<str>,
     pub(crate) new_uid: crate::NewUid,
-    /// A permit for each watch that may be open.
-    pub(crate) watchers: Arc<Semaphore>,
+    /// Watches that are open.
+    pub(crate) watchers: Arc<Resource>,
     pub(crate) stopping: CancellationToken,
     pub(crate) door: Door,
     pub(crate) audit: Option<Audit>,
@@ -76,13 +80,15 @@ impl From<ApiState> for App {
             freshness,
             access: state.access,
             limits: state.limits,
-            pushes: tokio::sync::Semaphore::new(state.limits.max_pushes),
+            pushes: Resource::new("pushes", state.limits.max_pushes),
+            bytes: Resource::new("bytes", state.limits.max_bytes),
+            readers: Readers::default(),
             metrics: state.metrics,
             readiness: state.readiness,
             default_cluster: state.default_cluster,
             owner: state.owner,
             new_uid,
-            watchers: Arc::new(Semaphore::new(state.limits.max_watches)),
+            watchers: Resource::new("watches", state.limits.max_watches),
             stopping: state.stopping,
             limiter: Limiter::new(&state.door.rates),
             door: state.door,
@@ -142,6 +148,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) by: By,
     pub(crate) body: Body,
+    /// What the request holds: kept by work that may outlast it.
+    pub(crate) admission: Admission,
 }
 
 impl<S: Sync> FromRequest<S> for Call {
@@ -149,7 +157,9 @@ impl<S: Sync> FromRequest<S> for Call {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
         let (mut parts, body) = request.into_parts();
+        let admission = parts.extensions.remove::<Admission>().unwrap_or_default();
         let by = By {
+            holders: Holder::of(&parts.extensions),
             correlation_id: parts.extensions.remove::<CorrelationId>(),
             subject: parts.extensions.remove::<Subject>(),
             notes: parts.extensions.remove::<Notes>(),
@@ -157,7 +167,7 @@ impl<S: Sync> FromRequest<S> for Call {
             // Without the layer that grants, nothing is granted.
             grants: parts.extensions.remove::<Granted>().map(|it| it.0).unwrap_or_default(),
         };
-        Ok(Self { uri: parts.uri, headers: parts.headers, by, body })
+        Ok(Self { uri: parts.uri, headers: parts.headers, by, body, admission })
     }
 }
 
@@ -170,6 +180,7 @@ impl Call {
 /// Whose request it is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct By {
+    holders: Vec<Holder>,
     correlation_id: Option<CorrelationId>,
     subject: Option<Subject>,
     notes: Option<Notes>,
@@ -183,6 +194,11 @@ impl By {
         if let Some(notes) = &self.notes {
             notes.intends(key);
         }
+    }
+
+    /// The callers that share what the request holds.
+    pub(crate) fn holders(&self) -> &[Holder] {
+        &self.holders
     }
 
     /// Who calls.

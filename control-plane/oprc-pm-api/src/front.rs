@@ -1,13 +1,7 @@
 //! What every request passes on its way in and out: correlation id, admission, deadline, panics,
 //! metrics, the access log, and the rendering of refusals.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     body::Body,
@@ -16,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use metrics::{counter, gauge, histogram};
 use oprc_models::problem::{PROBLEM_JSON, Problem};
 use tokio::time::Instant;
@@ -24,8 +18,9 @@ use tokio::time::Instant;
 use crate::{
     Limits,
     call::{App, CorrelationId},
-    door::{audit, caller::ClientAddress},
+    door::{audit, caller::ClientAddress, clipped},
     error::ApiError,
+    share::{Admission, Full, Holder, Resource},
 };
 
 const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -33,47 +28,48 @@ const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 /// The longest correlation id that is taken, in bytes.
 const MAX_CORRELATION_BYTES: usize = 128;
 
+/// Routes that no limit applies to.
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/healthz"];
+
 /// Kinds of request that are admitted apart, so that a flood of one starves no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
     Write,
     Read,
     List,
-    /// Probes and metrics: always let in, since they say whether the rest is well.
+    /// Probes of liveness and readiness: always let in, since they say whether the rest is well.
     Probe,
 }
 
-/// How many of each kind are under way.
-#[derive(Debug, Default)]
+/// Requests of each kind that are under way.
+#[derive(Debug)]
 pub(crate) struct Lanes {
-    writes: AtomicUsize,
-    reads: AtomicUsize,
-    lists: AtomicUsize,
+    writes: Arc<Resource>,
+    reads: Arc<Resource>,
+    lists: Arc<Resource>,
 }
 
 impl Lanes {
-    /// Lets a request in, unless there are too many of its kind.
-    fn enter(&self, lane: Lane, limits: &Limits) -> Option<Permit<'_>> {
-        let (under_way, max) = match lane {
-            Lane::Probe => return Some(Permit(None)),
-            Lane::Write => (&self.writes, limits.max_writes),
-            Lane::Read => (&self.reads, limits.max_reads),
-            Lane::List => (&self.lists, limits.max_lists),
-        };
-        let permit = Permit(Some(under_way));
-        // Dropping the permit takes it back.
-        (under_way.fetch_add(1, Ordering::Relaxed) < max).then_some(permit)
-    }
-}
-
-/// A request under way.
-struct Permit<'a>(Option<&'a AtomicUsize>);
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        if let Some(under_way) = self.0 {
-            under_way.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            writes: Resource::new("writes", limits.max_writes),
+            reads: Resource::new("reads", limits.max_reads),
+            lists: Resource::new("lists", limits.max_lists),
         }
+    }
+
+    /// Lets a request in, unless there are too many of its kind, or too many from its address.
+    fn enter(&self, lane: Lane, extensions: &Extensions) -> Result<Admission, Full> {
+        let resource = match lane {
+            Lane::Probe => return Ok(Admission::default()),
+            Lane::Write => &self.writes,
+            Lane::Read => &self.reads,
+            Lane::List => &self.lists,
+        };
+        let admission = Admission::default();
+        // Authentication comes later, and counts the subject.
+        admission.add(resource.take(Holder::of(extensions))?);
+        Ok(admission)
     }
 }
 
@@ -115,7 +111,7 @@ pub(crate) async fn front(
     let method = method_name(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let lane = lane(request.method(), matched.as_ref());
-    let path = request.uri().path().to_owned();
+    let path = clipped(request.uri().path()).to_owned();
     let id =
         correlation_id(request.headers()).unwrap_or_else(|| CorrelationId((app.new_uid)().into()));
     request.extensions_mut().insert(id.clone());
@@ -129,10 +125,16 @@ pub(crate) async fn front(
         _ => Ok(None),
     };
 
-    let (response, told) = match (begun, lanes.enter(lane, &app.limits)) {
+    let (response, told) = match (begun, lanes.enter(lane, request.extensions())) {
         (Err(refusal), _) => (refusal.into_response(), None),
-        (Ok(told), Some(_permit)) => (guarded(next.run(request), &app.limits, &id).await, told),
-        (Ok(told), None) => (busy().into_response(), told),
+        (Ok(told), Ok(admission)) => {
+            request.extensions_mut().insert(admission.clone());
+            let response = guarded(next.run(request), &app.limits, &id).await;
+            // Work that goes on without its request has a copy.
+            drop(admission);
+            (response, told)
+        }
+        (Ok(told), Err(full)) => (full.into_refusal(), told),
     };
 
     let response = rendered(response, &id, told);
@@ -150,7 +152,7 @@ pub(crate) async fn front(
             correlation_id = id,
             "request failed"
         );
-    } else if lane == Lane::Write {
+    } else if lane == Lane::Write && !is_counted_only(status) {
         tracing::info!(
             method,
             path,
@@ -189,8 +191,10 @@ fn method_name(method: &Method) -> &'static str {
 /// The kind of a request.
 pub(crate) fn lane(method: &Method, matched: Option<&MatchedPath>) -> Lane {
     let Some(route) = matched.map(MatchedPath::as_str) else { return Lane::Read };
-    if !route.starts_with("/api/") {
+    if PROBES.contains(&route) {
         Lane::Probe
+    } else if !route.starts_with("/api/") {
+        Lane::Read
     } else if method != Method::GET && method != Method::HEAD {
         Lane::Write
     } else if route.contains('{') {
@@ -228,9 +232,10 @@ async fn guarded(
     }
 }
 
-fn busy() -> ApiError {
-    let detail = "too many requests of this kind are under way";
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail).with_retry()
+/// `true` for refusals that a flood of requests makes: metrics count them, and a line for each at
+/// `info` would let any caller fill the log.
+fn is_counted_only(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED)
 }
 
 /// The caller's id, if it can be logged and sent on as it is.

@@ -23,8 +23,10 @@ mod list;
 mod openapi;
 mod params;
 mod peer;
+mod reading;
 mod resources;
 mod router;
+mod share;
 mod splice;
 pub mod writes;
 
@@ -56,8 +58,10 @@ pub struct Limits {
     pub max_apply_bytes: usize,
     /// The most documents of one push.
     pub max_apply_documents: usize,
-    /// Pushes of many documents at once: each is taken into memory as a tree first.
+    /// Pushes of many documents at once, counted from when their body is here.
     pub max_pushes: usize,
+    /// Bytes of bodies in memory at once: those that are arriving, and those that are being read.
+    pub max_bytes: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
     /// How long a request may take altogether.
@@ -88,6 +92,7 @@ impl Default for Limits {
             max_apply_bytes: 16 << 20,
             max_apply_documents: 10_000,
             max_pushes: 8,
+            max_bytes: 128 << 20,
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             max_writes: 512,
@@ -137,6 +142,7 @@ pub fn describe_metrics() {
     door::describe_metrics();
     auth::describe_metrics();
     front::describe_metrics();
+    share::describe_metrics();
     resources::watch::describe_metrics();
     writes::describe_metrics();
 }

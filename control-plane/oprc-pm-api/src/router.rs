@@ -26,7 +26,7 @@ use crate::{
 /// The API over `state`, as a service.
 pub fn router(state: ApiState) -> Router {
     let app = Arc::new(App::from(state));
-    let lanes = Arc::new(Lanes::default());
+    let lanes = Arc::new(Lanes::new(&app.limits));
     let front = from_fn_with_state((Arc::clone(&app), lanes), front);
     let doors = Doors::new(Arc::clone(&app));
     let who = from_fn_with_state(Arc::clone(&doors), authenticate);

@@ -29,11 +29,11 @@ settings! {
         ///
         /// Why 16 MiB: 5,000 documents of 3 KiB; what is read takes several times that of memory.
         max_apply_bytes: Within<1024, 16_777_216> = "OPRC_PM_SERVER_MAX_APPLY_BYTES" or "16777216",
-        /// Requests served at once; more are answered 429 with `Retry-After`.
+        /// Requests of each kind served at once, half from one address and a quarter from one subject at most; more are answered 429 with `Retry-After`.
         ///
         /// Why 1024: sixteen times what saturates the store, so that only a flood is refused.
         max_in_flight: Within<1, 65_536> = "OPRC_PM_SERVER_MAX_IN_FLIGHT" or "1024",
-        /// Watches open at once; more are answered 429.
+        /// Watches open at once, half from one address and a quarter from one subject at most; more are answered 429.
         ///
         /// Why 1024: half of the connections that are served, so that watches never shut out
         /// everybody else.

@@ -81,17 +81,19 @@ fn mend(root: &mut Node, steps: &[Step], attempt: usize, n: usize) -> bool {
     match (parent, last) {
         (Node::Mapping(entries), Step::Key(key)) => {
             let n_before = entries.len();
-            entries.retain(|(name, _)| name != key);
-            if entries.len() == n_before {
-                entries.push((key.clone(), text));
+            let mut kept = std::mem::take(entries).into_vec();
+            kept.retain(|(name, _)| **name != **key);
+            if kept.len() == n_before {
+                kept.push((key.as_str().into(), text));
             }
+            *entries = kept.into();
             // Left out, filled in, and then no more: nothing in a document needs more.
             attempt < 3
         }
         (Node::Sequence(elements), Step::Index(index)) => {
             let (Some(element), Some(other)) = (
                 elements.get_mut(*index),
-                [text, Node::Mapping(Vec::new()), Node::plain("1")].into_iter().nth(attempt),
+                [text, Node::Mapping(Box::default()), Node::plain("1")].into_iter().nth(attempt),
             ) else {
                 return false;
             };
@@ -105,7 +107,7 @@ fn mend(root: &mut Node, steps: &[Step], attempt: usize, n: usize) -> bool {
 fn child<'a>(node: &'a mut Node, step: &Step) -> Option<&'a mut Node> {
     match (node, step) {
         (Node::Mapping(entries), Step::Key(key)) => {
-            entries.iter_mut().find(|(name, _)| name == key).map(|(_, node)| node)
+            entries.iter_mut().find(|(name, _)| **name == **key).map(|(_, node)| node)
         }
         (Node::Sequence(elements), Step::Index(index)) => elements.get_mut(*index),
         _ => None,

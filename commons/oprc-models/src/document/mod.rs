@@ -9,6 +9,7 @@
 //! - an error is every violation that was found, up to [`MAX_VIOLATIONS`], each with its pointer;
 //! - no input makes it panic, recurse without bound, or take memory out of proportion.
 
+mod budget;
 mod json;
 mod mend;
 mod node;
@@ -20,6 +21,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+use self::budget::Budget;
 use crate::{
     deployment::OClassDeployment,
     package::OPackage,
@@ -103,6 +105,12 @@ pub enum PackageDocument {
     Deployments(Vec<OClassDeployment>),
 }
 
+/// Answers the question of a reader whether its caller has cancelled it: it never has.
+#[must_use]
+pub fn never() -> bool {
+    false
+}
+
 /// Every document in `bytes`: one of JSON, any number of YAML. Documents without content are left
 /// out.
 ///
@@ -116,10 +124,22 @@ pub fn documents(bytes: &[u8], format: Format) -> Result<Vec<Node>, Vec<Violatio
         // Each document has its own limit.
         Format::Yaml => usize::MAX,
     };
-    read(bytes, format, max_nodes)
+    read(bytes, format, Most { nodes: max_nodes, documents: usize::MAX }, &never)
 }
 
-fn read(bytes: &[u8], format: Format, max_nodes: usize) -> Result<Vec<Node>, Vec<Violation>> {
+/// The most values and documents of one text.
+#[derive(Clone, Copy)]
+struct Most {
+    nodes: usize,
+    documents: usize,
+}
+
+fn read(
+    bytes: &[u8],
+    format: Format,
+    most: Most,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Vec<Node>, Vec<Violation>> {
     let refused = |message: String| vec![Violation::new("", message)];
     if bytes.len() > MAX_STREAM_BYTES {
         let n_bytes = bytes.len();
@@ -131,31 +151,35 @@ fn read(bytes: &[u8], format: Format, max_nodes: usize) -> Result<Vec<Node>, Vec
         refused(format!("not UTF-8 text: byte {} (line {line})", error.valid_up_to()))
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let budget = Budget::new(text.len(), is_cancelled);
     match format {
-        Format::Json => json::read(text, max_nodes).map(|node| vec![node]).map_err(capped),
-        Format::Yaml => yaml::read(text, max_nodes).map_err(capped),
+        Format::Json => json::read(text, most.nodes, budget).map(|node| vec![node]).map_err(capped),
+        Format::Yaml => yaml::read(text, most, budget).map_err(capped),
     }
 }
 
 /// Every document of a push of many: of a stream, a list, or the `items` of an object, and of any
-/// mixture of them, in the order in which they stand.
+/// mixture of them, in the order in which they stand. Stops early when `is_cancelled` says so.
 ///
 /// # Errors
 ///
 /// As [`documents`]; also when there are more than `max_documents`, or more than
-/// [`MAX_PUSHED_NODES`] values in all of them.
+/// [`MAX_PUSHED_NODES`] values in all of them, or when it was cancelled.
 pub fn pushed(
     bytes: &[u8],
     format: Format,
     max_documents: usize,
+    is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Vec<Node>, Vec<Violation>> {
+    let most = Most { nodes: MAX_PUSHED_NODES, documents: max_documents };
     let mut flat = Vec::new();
-    for node in read(bytes, format, MAX_PUSHED_NODES)? {
+    for node in read(bytes, format, most, is_cancelled)? {
         if is_list(&node) {
             let Node::Mapping(entries) = node else { continue };
-            let items = entries.into_iter().find(|(key, _)| key == "items");
-            if let Some((_, Node::Sequence(elements))) = items {
-                flat.extend(elements);
+            for (key, items) in entries {
+                if let (true, Node::Sequence(elements)) = (&*key == "items", items) {
+                    flat.extend(elements);
+                }
             }
             continue;
         }
@@ -171,13 +195,18 @@ pub fn pushed(
     Ok(flat)
 }
 
-/// The one document in `bytes`.
+/// The one document in `bytes`. Stops early when `is_cancelled` says so.
 ///
 /// # Errors
 ///
-/// As [`documents`]; also when there is none, or more than one.
-pub fn document(bytes: &[u8], format: Format) -> Result<Node, Vec<Violation>> {
-    let mut documents = documents(bytes, format)?.into_iter();
+/// As [`documents`]; also when there is none, or more than one, or when it was cancelled.
+pub fn document(
+    bytes: &[u8],
+    format: Format,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Node, Vec<Violation>> {
+    let most = Most { nodes: MAX_NODES, documents: usize::MAX };
+    let mut documents = read(bytes, format, most, is_cancelled)?.into_iter();
     match (documents.next(), documents.len()) {
         (Some(node), 0) => Ok(node),
         (None, _) => Err(vec![Violation::new("", "no document: want one")]),
@@ -194,7 +223,7 @@ pub fn document(bytes: &[u8], format: Format) -> Result<Node, Vec<Violation>> {
 ///
 /// Every violation.
 pub fn package(bytes: &[u8], format: Format) -> Result<Parsed<PackageDocument>, Vec<Violation>> {
-    package_node(document(bytes, format)?)
+    package_node(document(bytes, format, &never)?)
 }
 
 /// As [`package`], from a tree.
@@ -257,7 +286,7 @@ pub fn deployment(
     bytes: &[u8],
     format: Format,
 ) -> Result<Parsed<OClassDeployment>, Vec<Violation>> {
-    deployment_node(document(bytes, format)?)
+    deployment_node(document(bytes, format, &never)?)
 }
 
 /// As [`deployment`], from a tree.
@@ -285,7 +314,7 @@ pub fn deployment_node(node: Node) -> Result<Parsed<OClassDeployment>, Vec<Viola
 ///
 /// Every violation.
 pub fn role_binding(bytes: &[u8], format: Format) -> Result<Parsed<RoleBinding>, Vec<Violation>> {
-    role_binding_node(document(bytes, format)?)
+    role_binding_node(document(bytes, format, &never)?)
 }
 
 /// As [`role_binding`], from a tree.
@@ -335,14 +364,19 @@ fn capped(mut violations: Vec<Violation>) -> Vec<Violation> {
     violations
 }
 
-/// A violation for each key that `entries`, which are at `parent`, have more than once.
-fn duplicate_keys(parent: &str, entries: &[(String, Node)]) -> Vec<Violation> {
-    let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
+/// A violation for each key that `entries` have more than once. `parent` tells where they are; it
+/// is called only if there is one, because a pointer may be long.
+fn duplicate_keys(entries: &[(Box<str>, Node)], parent: impl FnOnce() -> String) -> Vec<Violation> {
+    let mut keys: Vec<&str> = entries.iter().map(|(key, _)| &**key).collect();
     keys.sort_unstable();
     let mut twice: Vec<&str> =
         keys.windows(2).filter_map(|pair| (pair[0] == pair[1]).then_some(pair[0])).collect();
     twice.dedup();
+    if twice.is_empty() {
+        return Vec::new();
+    }
+    let parent = parent();
     let violation =
-        |key| Violation::new(pointer::key(parent, key), "this key is given more than once");
+        |key| Violation::new(pointer::key(&parent, key), "this key is given more than once");
     twice.into_iter().take(MAX_VIOLATIONS).map(violation).collect()
 }

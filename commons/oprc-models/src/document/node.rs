@@ -20,16 +20,16 @@ pub enum Node {
     /// One value, and its text: `1.0` is not `1`.
     Scalar(Scalar),
     /// A list.
-    Sequence(Vec<Self>),
+    Sequence(Box<[Self]>),
     /// Keys with values, in the order they were written in.
-    Mapping(Vec<(String, Self)>),
+    Mapping(Box<[(Box<str>, Self)]>),
 }
 
 /// One value as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scalar {
     /// Its text: a JSON number's digits, a string without its quotes and escapes.
-    pub text: String,
+    pub text: Box<str>,
     /// How it was written.
     pub style: Style,
 }
@@ -47,13 +47,13 @@ pub enum Style {
 impl Node {
     /// A scalar that is text and nothing else.
     #[must_use]
-    pub fn quoted(text: impl Into<String>) -> Self {
+    pub fn quoted(text: impl Into<Box<str>>) -> Self {
         Self::Scalar(Scalar { text: text.into(), style: Style::Quoted })
     }
 
     /// A scalar without quotes.
     #[must_use]
-    pub fn plain(text: impl Into<String>) -> Self {
+    pub fn plain(text: impl Into<Box<str>>) -> Self {
         Self::Scalar(Scalar { text: text.into(), style: Style::Plain })
     }
 
@@ -72,7 +72,7 @@ impl Node {
     pub fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Mapping(entries) => {
-                entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)
+                entries.iter().find(|(name, _)| &**name == key).map(|(_, node)| node)
             }
             Self::Null | Self::Scalar(_) | Self::Sequence(_) => None,
         }
@@ -103,11 +103,11 @@ impl Node {
         match self {
             _ if self.is_null() => Value::Null,
             Self::Null => Value::Null,
-            Self::Scalar(Scalar { text, style: Style::Quoted }) => Value::String(text.clone()),
+            Self::Scalar(Scalar { text, style: Style::Quoted }) => Value::String(text.to_string()),
             Self::Scalar(Scalar { text, style: Style::Plain }) => scalar::to_json(text),
             Self::Sequence(elements) => elements.iter().map(Self::to_json).collect(),
             Self::Mapping(entries) => {
-                entries.iter().map(|(key, node)| (key.clone(), node.to_json())).collect()
+                entries.iter().map(|(key, node)| (key.to_string(), node.to_json())).collect()
             }
         }
     }

@@ -95,7 +95,7 @@ fn is_deployment_list(node: &Node) -> bool {
 /// Whether `node` has something other than null or an empty list under `key`.
 fn holds(node: &Node, key: &str) -> bool {
     let found = node.get(key).filter(|node| !node.is_null());
-    found.is_some_and(|node| *node != Node::Sequence(Vec::new()))
+    found.is_some_and(|node| *node != Node::Sequence(Box::default()))
 }
 
 /// The kind that `node` declares.
@@ -183,7 +183,7 @@ pub(super) fn complete_inline(document: &mut Node, package: Option<&str>) -> Vec
     let Node::Mapping(entries) = document else {
         return Vec::new();
     };
-    let list = entries.iter_mut().find(|(key, _)| key == "deployments").map(|(_, node)| node);
+    let list = entries.iter_mut().find(|(key, _)| &**key == "deployments").map(|(_, node)| node);
     let Some(Node::Sequence(deployments)) = list else {
         return Vec::new();
     };
@@ -230,8 +230,10 @@ fn lacks(node: &Node, field: &str) -> bool {
 
 fn set(node: &mut Node, field: &str, text: String) {
     if let Node::Mapping(entries) = node {
-        entries.retain(|(key, _)| key != field);
-        entries.push((field.to_owned(), Node::quoted(text)));
+        let mut kept = std::mem::take(entries).into_vec();
+        kept.retain(|(key, _)| &**key != field);
+        kept.push((field.into(), Node::quoted(text)));
+        *entries = kept.into();
     }
 }
 

@@ -23,6 +23,9 @@ use crate::{
     validate::MAX_VIOLATIONS,
 };
 
+/// The most elements of a list: no rule of [`crate::validate`] permits more.
+const MAX_ELEMENTS: usize = 1_000;
+
 /// Why a node is not what its place asks for.
 #[derive(Debug)]
 pub(super) struct Error {
@@ -260,6 +263,11 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.node {
+            // Checked before the elements are read: one of ten bytes may become a struct of hundreds.
+            Node::Sequence(elements) if elements.len() > MAX_ELEMENTS => {
+                let n_entries = elements.len();
+                Err(Error::new(format!("{n_entries} entries: want at most {MAX_ELEMENTS}")))
+            }
             Node::Sequence(elements) => visitor.visit_seq(Elements {
                 elements: elements.iter().enumerate(),
                 path: self.path,
@@ -337,8 +345,8 @@ impl<'de> SeqAccess<'de> for Elements<'de, '_> {
 }
 
 struct Entries<'de, 'p> {
-    entries: std::slice::Iter<'de, (String, Node)>,
-    value: Option<&'de (String, Node)>,
+    entries: std::slice::Iter<'de, (Box<str>, Node)>,
+    value: Option<&'de (Box<str>, Node)>,
     /// The fields of the struct that is asked for; none: a map, which takes any key.
     fields: Option<&'static [&'static str]>,
     path: &'p Path<'p>,
@@ -355,7 +363,7 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
         for entry in self.entries.by_ref() {
             let (key, node) = entry;
             if let Some(fields) = self.fields {
-                if !fields.contains(&key.as_str()) {
+                if !fields.contains(&&**key) {
                     self.unknown.add(self.path, key, fields);
                     continue;
                 }
@@ -365,7 +373,7 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
             }
             self.value = Some(entry);
             let key_read = seed.deserialize(Word(key));
-            return key_read.map(Some).map_err(|error| error.below(Step::Key(key.clone())));
+            return key_read.map(Some).map_err(|error| error.below(Step::Key(key.to_string())));
         }
         Ok(None)
     }
@@ -376,7 +384,7 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
         };
         let path = Path::Key(self.path, key);
         let value = read_at(seed, node, &path, self.unknown);
-        value.map_err(|error| error.below(Step::Key(key.clone())))
+        value.map_err(|error| error.below(Step::Key(key.to_string())))
     }
 }
 

@@ -1,15 +1,19 @@
-//! YAML 1.2 into [`Node`]s, one for each document of a stream, from the events of `saphyr-parser`.
+//! YAML 1.2 into [`Node`]s, one for each document of a stream, from the events of `granit-parser`.
 //!
 //! Beyond the events this keeps: aliases are expanded under a budget, so a few lines cannot stand
 //! for gigabytes; `<<` merges mappings as YAML 1.1 and kubectl do; a tag that is not YAML's own is
 //! refused rather than ignored; control characters are refused, because the parser would take a
 //! NUL for the end of the text.
+//!
+//! Bounds: the parser holds the tokens of at most 1,024 characters, the longest text in which it
+//! looks for the end of a key. What anchors, aliases and merges copy is bounded for the whole
+//! stream, and every other value is charged to the [`Budget`].
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
-use super::{MAX_DEPTH, MAX_NODES, Node, Style, duplicate_keys, scalar};
+use super::{MAX_DEPTH, MAX_NODES, Most, Node, Style, budget::Budget, duplicate_keys, scalar};
 use crate::{
     pointer::{self, Step},
     problem::Violation,
@@ -17,23 +21,36 @@ use crate::{
     validate::MAX_VIOLATIONS,
 };
 
-/// The most values that all aliases of a stream may stand for.
+/// The most values that all aliases of a stream may stand for, and that anchors may name.
 const MAX_EXPANDED_NODES: usize = 50_000;
 
-/// The most bytes of text that all aliases of a stream may stand for.
+/// The most bytes of text that all aliases of a stream may stand for, and that anchors may name.
 const MAX_EXPANDED_BYTES: usize = 1 << 20;
 
+/// The most entries that all `<<` of a stream may merge.
+const MAX_MERGED_ENTRIES: usize = 50_000;
+
+/// The most anchors of a stream: the parser remembers the name of each.
+const MAX_ANCHORS: usize = 10_000;
+
 /// Reads every document of a stream; documents without content are left out. All of them together
-/// hold at most `max_nodes`, and each of them no more than [`MAX_NODES`].
-pub(super) fn read(text: &str, max_nodes: usize) -> Result<Vec<Node>, Vec<Violation>> {
+/// hold at most what `most` says, and each of them no more than [`MAX_NODES`].
+pub(super) fn read(
+    text: &str,
+    most: Most,
+    budget: Budget<'_>,
+) -> Result<Vec<Node>, Vec<Violation>> {
     refuse_control_characters(text).map_err(|violation| vec![violation])?;
-    let mut builder = Builder { max_nodes, ..Builder::default() };
+    let mut builder = Builder::new(most, budget);
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let taken = match event {
             Ok((Event::StreamEnd, _)) => break,
-            Ok((event, span)) => builder.take(event, span.start),
-            Err(error) => Err(at(error.marker(), error.info())),
+            Ok((event, span)) => {
+                let start = span.tag_start().unwrap_or(span.start);
+                builder.take(written(event, &span, text), start)
+            }
+            Err(error) => Err(at(error.marker(), &error.info())),
         };
         if let Err(message) = taken {
             let pointer = pointer::from_steps(&builder.path());
@@ -42,6 +59,19 @@ pub(super) fn read(text: &str, max_nodes: usize) -> Result<Vec<Node>, Vec<Violat
         }
     }
     if builder.violations.is_empty() { Ok(builder.documents) } else { Err(builder.violations) }
+}
+
+/// `event`, with the text that was written. The parser reports `~` also where nothing is written,
+/// as in `key:`, and there a text is empty.
+fn written<'t>(event: Event<'t>, span: &Span, text: &'t str) -> Event<'t> {
+    match event {
+        Event::Scalar(null, ScalarStyle::Plain, anchor, tag)
+            if null == "~" && span.slice(text) != Some("~") =>
+        {
+            Event::Scalar(Cow::Borrowed(""), ScalarStyle::Plain, anchor, tag)
+        }
+        event => event,
+    }
 }
 
 /// A message with its place in the text.
@@ -63,12 +93,6 @@ fn refuse_control_characters(text: &str) -> Result<(), Violation> {
     Ok(())
 }
 
-/// An anchored value, and what one alias to it costs.
-struct Anchored {
-    node: Node,
-    size: Size,
-}
-
 /// What a value costs to repeat.
 #[derive(Clone, Copy, Default)]
 struct Size {
@@ -78,72 +102,118 @@ struct Size {
 }
 
 impl Size {
-    fn of(node: &Node) -> Self {
-        let mut size = Self { n_nodes: 1, n_bytes: 0, height: 1 };
-        let mut add = |child: Self| {
-            size.n_nodes += child.n_nodes;
-            size.n_bytes += child.n_bytes;
-            size.height = size.height.max(child.height + 1);
-        };
-        match node {
-            Node::Null => {}
-            Node::Scalar(scalar) => size.n_bytes = scalar.text.len(),
-            Node::Sequence(elements) => elements.iter().for_each(|node| add(Self::of(node))),
-            Node::Mapping(entries) => entries.iter().for_each(|(key, node)| {
-                add(Self { n_bytes: key.len(), ..Self::default() });
-                add(Self::of(node));
-            }),
-        }
-        size
+    fn of_scalar(node: &Node) -> Self {
+        Self { n_nodes: 1, n_bytes: node.as_text().map_or(0, str::len), height: 1 }
     }
+
+    /// Adds `child`, which is one level below.
+    fn add_child(&mut self, child: Self) {
+        self.n_nodes += child.n_nodes;
+        self.n_bytes += child.n_bytes;
+        self.height = self.height.max(child.height + 1);
+    }
+
+    /// This and `other` beside it, if both may be copied.
+    fn copied_with(self, other: Self) -> Option<Self> {
+        let n_nodes = self.n_nodes + other.n_nodes;
+        let n_bytes = self.n_bytes + other.n_bytes;
+        let is_within = n_nodes <= MAX_EXPANDED_NODES && n_bytes <= MAX_EXPANDED_BYTES;
+        is_within.then_some(Self { n_nodes, n_bytes, height: 0 })
+    }
+}
+
+/// A copy of an anchored value.
+struct Anchored {
+    /// `None` if copies of all anchored values would exceed the limit.
+    node: Option<Node>,
+    size: Size,
 }
 
 /// A sequence or a mapping that is not closed yet.
 struct Open {
     anchor: usize,
+    size: Size,
     content: Content,
+}
+
+impl Open {
+    fn new(anchor: usize, content: Content) -> Self {
+        Self { anchor, size: Size { n_nodes: 1, n_bytes: 0, height: 1 }, content }
+    }
 }
 
 enum Content {
     Sequence(Vec<Node>),
-    Mapping { entries: Vec<(String, Node)>, key: Option<String>, merges: Vec<Node> },
+    Mapping { entries: Vec<(Box<str>, Node)>, key: Option<Box<str>>, merges: Vec<Node> },
 }
 
 /// Makes trees of events, without recursion: depth is a number that is compared.
-#[derive(Default)]
-struct Builder {
+struct Builder<'b> {
     documents: Vec<Node>,
     open: Vec<Open>,
     anchors: BTreeMap<usize, Anchored>,
+    n_anchors: usize,
+    /// What the copies in `anchors` hold.
+    anchored: Size,
     n_nodes: usize,
     n_all_nodes: usize,
-    max_nodes: usize,
+    most: Most,
     expanded: Size,
+    n_merged: usize,
+    budget: Budget<'b>,
     violations: Vec<Violation>,
 }
 
-impl Builder {
+impl<'b> Builder<'b> {
+    fn new(most: Most, budget: Budget<'b>) -> Self {
+        Self {
+            documents: Vec::new(),
+            open: Vec::new(),
+            anchors: BTreeMap::new(),
+            n_anchors: 0,
+            anchored: Size::default(),
+            n_nodes: 0,
+            n_all_nodes: 0,
+            most,
+            expanded: Size::default(),
+            n_merged: 0,
+            budget,
+            violations: Vec::new(),
+        }
+    }
+
     fn take(&mut self, event: Event<'_>, marker: Marker) -> Result<(), String> {
         let placed = match event {
-            Event::DocumentStart(_) => {
+            Event::DocumentStart(..) => {
                 self.n_nodes = 0;
                 // An alias reaches no further back than its own document.
                 self.anchors.clear();
-                Ok(())
+                self.anchored = Size::default();
+                self.budget.step()
             }
             Event::Scalar(text, style, anchor, tag) => {
-                scalar_node(text, style == ScalarStyle::Plain, tag.as_deref())
-                    .and_then(|node| self.close(node, anchor))
+                scalar_node(text, style == ScalarStyle::Plain, tag.as_deref()).and_then(|node| {
+                    let size = Size::of_scalar(&node);
+                    self.close(node, size, anchor)
+                })
             }
             Event::Alias(anchor) => self.expand(anchor),
-            Event::SequenceStart(anchor, tag) => check_tag(tag.as_deref(), "seq")
-                .and_then(|()| self.open(Open { anchor, content: Content::Sequence(Vec::new()) })),
-            Event::MappingStart(anchor, tag) => check_tag(tag.as_deref(), "map").and_then(|()| {
-                let (entries, merges) = (Vec::new(), Vec::new());
-                self.open(Open { anchor, content: Content::Mapping { entries, key: None, merges } })
-            }),
+            Event::SequenceStart(_, anchor, tag) => check_tag(tag.as_deref(), "seq")
+                .and_then(|()| self.open(Open::new(anchor, Content::Sequence(Vec::new())))),
+            Event::MappingStart(_, anchor, tag) => {
+                check_tag(tag.as_deref(), "map").and_then(|()| {
+                    let (entries, merges) = (Vec::new(), Vec::new());
+                    self.open(Open::new(anchor, Content::Mapping { entries, key: None, merges }))
+                })
+            }
             Event::SequenceEnd | Event::MappingEnd => self.close_open(),
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+            // The last two come only if they are asked for.
+            Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentEnd
+            | Event::Anchor(..)
+            | Event::UnresolvedAlias(_) => Ok(()),
+            _ => Err("a construct that is not known here".to_owned()),
         };
         placed.map_err(|message| at(&marker, &message))
     }
@@ -157,72 +227,120 @@ impl Builder {
     }
 
     fn close_open(&mut self) -> Result<(), String> {
-        let at = pointer::from_steps(&self.path());
-        let Some(Open { anchor, content }) = self.open.pop() else {
+        let Some(Open { anchor, size, content }) = self.open.pop() else {
             return Err("an end without a beginning".to_owned());
         };
         let node = match content {
-            Content::Sequence(elements) => Node::Sequence(elements),
+            Content::Sequence(elements) => Node::Sequence(elements.into()),
             Content::Mapping { mut entries, merges, .. } => {
                 if self.violations.len() <= MAX_VIOLATIONS {
-                    self.violations.extend(duplicate_keys(&at, &entries));
+                    let found = duplicate_keys(&entries, || pointer::from_steps(&self.path()));
+                    self.violations.extend(found);
                 }
-                for merged in merges {
-                    merge(&mut entries, merged)?;
+                if !merges.is_empty() {
+                    merges.into_iter().try_for_each(|one| self.merge(&mut entries, one))?;
+                    keep_first(&mut entries);
                 }
-                Node::Mapping(entries)
+                Node::Mapping(entries.into())
             }
         };
-        self.close(node, anchor)
+        self.close(node, size, anchor)
     }
 
-    /// Puts a complete value where it belongs, and remembers it under its anchor.
-    fn close(&mut self, node: Node, anchor: usize) -> Result<(), String> {
+    /// Adds the entries of `merged`, also those whose keys `entries` has.
+    fn merge(&mut self, entries: &mut Vec<(Box<str>, Node)>, merged: Node) -> Result<(), String> {
+        match merged {
+            Node::Mapping(added) => {
+                self.n_merged += added.len();
+                if self.n_merged > MAX_MERGED_ENTRIES {
+                    return Err(format!("`<<` merges more than {MAX_MERGED_ENTRIES} entries"));
+                }
+                self.budget.step()?;
+                entries.extend(added);
+                Ok(())
+            }
+            Node::Sequence(all) if all.iter().all(|node| matches!(node, Node::Mapping(_))) => {
+                all.into_iter().try_for_each(|one| self.merge(entries, one))
+            }
+            Node::Null | Node::Scalar(_) | Node::Sequence(_) => {
+                Err("`<<` merges a mapping or a list of mappings".to_owned())
+            }
+        }
+    }
+
+    /// Puts a complete value where it belongs, and keeps a copy under its anchor.
+    fn close(&mut self, node: Node, size: Size, anchor: usize) -> Result<(), String> {
         self.n_nodes += 1;
         if self.n_nodes > MAX_NODES {
             return Err(format!("more than {MAX_NODES} values in one document"));
         }
         self.n_all_nodes += 1;
-        if self.n_all_nodes > self.max_nodes {
-            return Err(format!("more than {} values", self.max_nodes));
+        if self.n_all_nodes > self.most.nodes {
+            return Err(format!("more than {} values", self.most.nodes));
         }
+        self.budget.value(node.as_text().map_or(0, str::len))?;
         if anchor > 0 {
-            let size = Size::of(&node);
-            self.anchors.insert(anchor, Anchored { node: node.clone(), size });
+            self.n_anchors += 1;
+            if self.n_anchors > MAX_ANCHORS {
+                return Err(format!("more than {MAX_ANCHORS} anchors"));
+            }
+            let copied = self.anchored.copied_with(size);
+            let node = copied.is_some().then(|| node.clone());
+            self.anchored = copied.unwrap_or(self.anchored);
+            self.anchors.insert(anchor, Anchored { node, size });
         }
-        self.place(node)
+        self.place(node, size)
     }
 
     fn expand(&mut self, anchor: usize) -> Result<(), String> {
         let Some(Anchored { node, size }) = self.anchors.get(&anchor) else {
             return Err("an alias to what is not complete: in another document, or itself".into());
         };
-        self.expanded.n_nodes += size.n_nodes;
-        self.expanded.n_bytes += size.n_bytes;
-        let is_over = self.expanded.n_nodes > MAX_EXPANDED_NODES
-            || self.expanded.n_bytes > MAX_EXPANDED_BYTES;
-        if is_over {
+        let (Some(node), Some(expanded)) = (node, self.expanded.copied_with(*size)) else {
             return Err(format!(
                 "aliases stand for more than {MAX_EXPANDED_NODES} values or {MAX_EXPANDED_BYTES} \
-                 bytes"
+                 bytes, or anchors name more"
             ));
-        }
+        };
         if self.open.len() + size.height > MAX_DEPTH {
             return Err(format!("nested deeper than {MAX_DEPTH}, counting what the alias is for"));
         }
-        let node = node.clone();
-        self.place(node)
+        self.expanded = expanded;
+        let (node, size) = (node.clone(), *size);
+        self.place(node, size)
     }
 
-    fn place(&mut self, node: Node) -> Result<(), String> {
-        match self.open.last_mut().map(|open| &mut open.content) {
-            None if node.is_null() => {}
-            None => self.documents.push(node),
-            Some(Content::Sequence(elements)) => elements.push(node),
-            Some(Content::Mapping { entries, key, merges }) => match key.take() {
-                None => *key = Some(key_text(node)?),
-                Some(name) if name == MERGE_KEY => merges.push(node),
-                Some(name) => entries.push((name, node)),
+    fn place(&mut self, node: Node, size: Size) -> Result<(), String> {
+        let Some(open) = self.open.last_mut() else {
+            if !node.is_null() {
+                self.documents.push(node);
+            }
+            let max_documents = self.most.documents;
+            if self.documents.len() > max_documents {
+                return Err(format!("more documents than {max_documents}"));
+            }
+            return Ok(());
+        };
+        match &mut open.content {
+            Content::Sequence(elements) => {
+                open.size.add_child(size);
+                elements.push(node);
+            }
+            Content::Mapping { entries, key, merges } => match key.take() {
+                None => {
+                    let name = key_text(node)?;
+                    self.budget.key(name.len())?;
+                    open.size.n_bytes += name.len();
+                    *key = Some(name);
+                }
+                Some(name) => {
+                    open.size.add_child(size);
+                    if &*name == MERGE_KEY {
+                        merges.push(node);
+                    } else {
+                        entries.push((name, node));
+                    }
+                }
             },
         }
         Ok(())
@@ -232,7 +350,7 @@ impl Builder {
     fn path(&self) -> Vec<Step> {
         let steps = self.open.iter().map(|open| match &open.content {
             Content::Sequence(elements) => Some(Step::Index(elements.len())),
-            Content::Mapping { key, .. } => key.clone().map(Step::Key),
+            Content::Mapping { key, .. } => key.as_deref().map(|key| Step::Key(key.to_owned())),
         });
         steps.flatten().collect()
     }
@@ -240,27 +358,25 @@ impl Builder {
 
 const MERGE_KEY: &str = "<<";
 
-/// Adds what `merged` has and `entries` lacks.
-fn merge(entries: &mut Vec<(String, Node)>, merged: Node) -> Result<(), String> {
-    match merged {
-        Node::Mapping(added) => {
-            for (key, node) in added {
-                if !entries.iter().any(|(present, _)| *present == key) {
-                    entries.push((key, node));
-                }
-            }
-            Ok(())
-        }
-        Node::Sequence(all) if all.iter().all(|node| matches!(node, Node::Mapping(_))) => {
-            all.into_iter().try_for_each(|one| merge(entries, one))
-        }
-        Node::Null | Node::Scalar(_) | Node::Sequence(_) => {
-            Err("`<<` merges a mapping or a list of mappings".to_owned())
+/// Keeps the first entry of each key. Entries are compared in the order of their keys, so this
+/// takes time in proportion to `n log n`.
+fn keep_first(entries: &mut Vec<(Box<str>, Node)>) {
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    let key = |index: &usize| entries.get(*index).map(|(key, _)| &**key);
+    order.sort_by(|a, b| key(a).cmp(&key(b)));
+    let mut is_repeated = vec![false; entries.len()];
+    for (first, second) in order.iter().zip(order.iter().skip(1)) {
+        if key(first) == key(second)
+            && let Some(is_repeated) = is_repeated.get_mut(*second)
+        {
+            *is_repeated = true;
         }
     }
+    let mut is_repeated = is_repeated.into_iter();
+    entries.retain(|_| !is_repeated.next().unwrap_or_default());
 }
 
-fn key_text(node: Node) -> Result<String, String> {
+fn key_text(node: Node) -> Result<Box<str>, String> {
     match node {
         Node::Scalar(scalar) if !(scalar.style == Style::Plain && scalar.text.is_empty()) => {
             Ok(scalar.text)
@@ -279,23 +395,23 @@ fn scalar_node(text: Cow<'_, str>, is_plain: bool, tag: Option<&Tag>) -> Result<
         return Ok(if is_plain { plain(text) } else { Node::quoted(text) });
     };
     let is_core = tag.is_yaml_core_schema();
-    match tag.suffix.as_str() {
+    match tag.suffix() {
         "str" if is_core => Ok(Node::quoted(text)),
         "int" | "float" | "bool" | "null" if is_core => Ok(plain(text)),
         // `! text` is text, whatever it looks like.
-        "!" if tag.handle.is_empty() => Ok(Node::quoted(text)),
+        "!" if tag.handle().is_empty() => Ok(Node::quoted(text)),
         _ => Err(unknown_tag(tag)),
     }
 }
 
 fn check_tag(tag: Option<&Tag>, want: &str) -> Result<(), String> {
     match tag {
-        Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == want) => Err(unknown_tag(tag)),
+        Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix() == want) => Err(unknown_tag(tag)),
         Some(_) | None => Ok(()),
     }
 }
 
 fn unknown_tag(tag: &Tag) -> String {
-    let name = format!("{}{}", tag.handle, tag.suffix);
+    let name = format!("{}{}", tag.handle(), tag.suffix());
     format!("the tag {} does not fit: only YAML's own are known, as !!str", Quoted(&name))
 }

@@ -166,7 +166,7 @@ impl Inner {
     fn apply(&mut self, query: &str, body: &Bytes) -> Response {
         let kept = query.contains("dry_run=true").then(|| self.documents.clone());
         let mut items = Vec::new();
-        let nodes = document::pushed(body, Format::Yaml, 100).unwrap();
+        let nodes = document::pushed(body, Format::Yaml, 100, &document::never).unwrap();
         for (number, node) in nodes.into_iter().enumerate() {
             let at = format!("/{number}");
             if document::kind(&node) == Some(Kind::Deployment) {

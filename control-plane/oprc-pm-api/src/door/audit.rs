@@ -7,8 +7,11 @@
 //! A place for the line is taken before the write begins, so that where writes must be told one that
 //! cannot be is never begun. A write whose caller goes away is told all the same: it may have landed.
 //!
-//! Of the refusals of one caller that asks too often only the first of a row is told, or else a
+//! Of the refusals of one caller that asks too often only the first of a row is told, and refusals of
+//! callers that have not shown who they are are counted for each address ([`refused`]), or else a
 //! flood would push everything else out of the files.
+
+mod refused;
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -23,7 +26,8 @@ use oprc_observability::{Lines, Loss, Place};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::caller::ClientAddress;
+use self::refused::Refused;
+use super::{beginning, caller::ClientAddress, clipped};
 use crate::{
     Clock,
     auth::Identity,
@@ -45,8 +49,8 @@ const TOLD_PARAMETERS: &[&str] = &[
     "strict",
 ];
 
-/// The longest text that a caller chooses and that is told, in bytes.
-const MAX_TEXT_BYTES: usize = 253;
+/// The most bytes of parameters' values in a line.
+const MAX_QUERY_BYTES: usize = 512;
 
 /// The most documents that a line names.
 const MAX_NAMED: usize = 200;
@@ -59,8 +63,42 @@ const OPEN_CODES: &[&str] = &["timeout", "maybe_done", "internal"];
 
 /// The audit log, as a replica writes it.
 pub(crate) struct Audit {
-    lines: Lines,
+    shared: Arc<Shared>,
     now: Clock,
+}
+
+/// What entries share.
+struct Shared {
+    lines: Lines,
+    refused: Refused,
+}
+
+impl Shared {
+    /// Writes a line, or counts that it is lost.
+    fn write(&self, line: &impl Serialize) {
+        match self.lines.place() {
+            Some(place) => write(place, line),
+            None => self.lines.lose(),
+        }
+    }
+}
+
+fn write(place: Place, line: &impl Serialize) {
+    match serde_json::to_vec(line) {
+        Ok(mut text) => {
+            text.push(b'\n');
+            place.write(text);
+        }
+        Err(error) => tracing::error!(%error, "an audit line cannot be written"),
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        for summary in self.shared.refused.all((self.now)()) {
+            self.shared.write(&summary);
+        }
+    }
 }
 
 /// What is noted of a request while it goes inward: an extension of it.
@@ -171,8 +209,8 @@ struct Line<'a> {
     subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     authenticated_by: Option<&'static str>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    groups: &'a [Box<str>],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<&'a str>,
     /// How many groups were left out of `groups`.
     #[serde(skip_serializing_if = "is_zero")]
     groups_left_out: usize,
@@ -197,10 +235,11 @@ fn is_zero(n: &usize) -> bool {
 /// A write that has begun. Told when it ends, or when it is dropped because its caller has gone.
 pub(crate) struct Entry {
     place: Option<Place>,
+    shared: Arc<Shared>,
     now: Clock,
     notes: Notes,
     correlation_id: Arc<str>,
-    address: Option<IpAddr>,
+    address: Option<ClientAddress>,
     method: &'static str,
     route: MatchedPath,
     query: BTreeMap<&'static str, String>,
@@ -210,7 +249,7 @@ pub(crate) struct Entry {
 
 impl Audit {
     pub(crate) fn new(lines: Lines, now: Clock) -> Self {
-        Self { lines, now }
+        Self { shared: Arc::new(Shared { lines, refused: Refused::default() }), now }
     }
 
     /// Begins to tell of `request`; `None`: there is no place, and it goes on all the same.
@@ -221,9 +260,13 @@ impl Audit {
         route: &MatchedPath,
         id: &CorrelationId,
     ) -> Result<Option<Entry>, ApiError> {
-        let Some(place) = self.lines.place() else {
-            self.lines.lose();
-            return match self.lines.loss() {
+        let Shared { lines, refused } = &*self.shared;
+        for summary in refused.ended((self.now)()) {
+            self.shared.write(&summary);
+        }
+        let Some(place) = lines.place() else {
+            lines.lose();
+            return match lines.loss() {
                 Loss::Counted => Ok(None),
                 Loss::Forbidden => Err(unavailable()),
             };
@@ -232,10 +275,11 @@ impl Audit {
         request.extensions_mut().insert(notes.clone());
         Ok(Some(Entry {
             place: Some(place),
+            shared: Arc::clone(&self.shared),
             now: Arc::clone(&self.now),
             notes,
             correlation_id: Arc::clone(&id.0),
-            address: request.extensions().get::<ClientAddress>().map(|address| address.0),
+            address: request.extensions().get::<ClientAddress>().copied(),
             method,
             route: route.clone(),
             query: told_parameters(request.uri().query().unwrap_or_default()),
@@ -264,6 +308,13 @@ impl Entry {
     fn tell(&mut self, status: Option<StatusCode>, code: Option<&str>, effects: &[Effect]) {
         let Some(place) = self.place.take() else { return };
         let noted = self.notes.0.lock();
+        let (decision, now) = (decision(status, code), (self.now)());
+        if decision == "refused" && noted.subject.is_none() {
+            let network = self.address.map(ClientAddress::network);
+            if !self.shared.refused.count(network, now) {
+                return;
+            }
+        }
         let (documents, n_more) = if effects.is_empty() {
             (Cow::Owned(self.intended(&noted.keys)), noted.n_more_keys)
         } else {
@@ -272,32 +323,27 @@ impl Entry {
         let named = documents.get(..MAX_NAMED).unwrap_or(&documents);
         let identity = noted.identity.as_deref();
         let groups = identity.map_or(&[][..], |identity| &identity.groups);
-        let told_groups = groups.get(..MAX_GROUPS).unwrap_or(groups);
+        let told_groups = groups.iter().take(MAX_GROUPS).map(|group| clipped(group));
+        let told_groups: Vec<&str> = told_groups.collect();
         let line = Line {
             kind: "audit",
-            time: (self.now)(),
+            time: now,
             correlation_id: &self.correlation_id,
-            subject: noted.subject.as_deref(),
+            subject: noted.subject.as_deref().map(clipped),
             authenticated_by: identity.map(|identity| identity.means.as_str()),
-            groups: told_groups,
             groups_left_out: groups.len() - told_groups.len(),
-            address: self.address,
+            groups: told_groups,
+            address: self.address.map(|address| address.0),
             method: self.method,
             route: self.route.as_str(),
             query: &self.query,
             documents: named,
             documents_left_out: documents.len() - named.len() + n_more,
-            decision: decision(status, code),
+            decision,
             status: status.map(|status| status.as_u16()),
             code,
         };
-        match serde_json::to_vec(&line) {
-            Ok(mut text) => {
-                text.push(b'\n');
-                place.write(text);
-            }
-            Err(error) => tracing::error!(%error, "an audit line cannot be written"),
-        }
+        write(place, &line);
     }
 
     /// What it was about, where nothing says what it did.
@@ -328,10 +374,13 @@ fn decision(status: Option<StatusCode>, code: Option<&str>) -> &'static str {
 
 /// Those parameters of `query` that may be told.
 fn told_parameters(query: &str) -> BTreeMap<&'static str, String> {
+    let mut left = MAX_QUERY_BYTES;
     let each = query.split('&').take(64).filter_map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, "true"));
         let name = TOLD_PARAMETERS.iter().find(|told| **told == name)?;
-        Some((*name, clipped(value)))
+        let value = beginning(clipped(value), left);
+        left -= value.len();
+        Some((*name, value.to_owned()))
     });
     each.collect()
 }
@@ -342,12 +391,6 @@ fn path_key(route: &str, path: &str) -> Option<String> {
     let (kind, _) = pairs.nth(1)?;
     let (part, name) = pairs.next()?;
     part.starts_with('{').then(|| format!("{kind}/{}", clipped(name)))
-}
-
-fn clipped(text: &str) -> String {
-    let ends = text.char_indices().map(|(start, char)| start + char.len_utf8());
-    let end = ends.take_while(|end| *end <= MAX_TEXT_BYTES).last().unwrap_or_default();
-    text.get(..end).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -376,6 +419,10 @@ mod tests {
         let want = [("cascade", "true"), ("cluster", "edge-1"), ("force", "true")];
         assert_eq!(told, want.map(|(name, value)| (name, value.to_owned())).into());
         assert_eq!(told_parameters(&format!("bundle={}", "é".repeat(500)))["bundle"].len(), 252);
+        let long = "x".repeat(1000);
+        let all = TOLD_PARAMETERS.iter().map(|name| format!("{name}={long}&")).collect::<String>();
+        let told = told_parameters(&all);
+        assert_eq!(told.values().map(String::len).sum::<usize>(), MAX_QUERY_BYTES);
     }
 
     #[test]

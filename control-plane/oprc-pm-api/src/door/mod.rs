@@ -82,6 +82,23 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
         .max_age(CORS_MAX_AGE)
 }
 
+/// The longest text of a caller that a log or an audit line repeats, in bytes.
+const MAX_TEXT_BYTES: usize = 253;
+
+/// The part of `text` that a log or an audit line repeats.
+pub(crate) fn clipped(text: &str) -> &str {
+    beginning(text, MAX_TEXT_BYTES)
+}
+
+/// The beginning of `text`, of at most `max` bytes and whole characters.
+fn beginning(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
 pub(crate) fn describe_metrics() {
     rate::describe_metrics();
 }

@@ -13,13 +13,14 @@ use oprc_models::{
 };
 
 use crate::{
-    Limits, answer,
+    answer,
     auth::{Grants, Missing},
     body,
     call::{Answer, App, Call, SharedApp, json},
     door::audit::Effects,
     error::ApiError,
     params::Params,
+    reading::IsCancelled,
     splice::{Object, array},
     writes::{
         Applied, BundlePush, BundleWritten, Conditions, Document, DocumentSpec, Error, Outcome,
@@ -29,6 +30,12 @@ use crate::{
 
 /// The most violations and warnings of one answer.
 const MAX_TOLD: usize = 100;
+
+/// Bytes that the documents of a push may take in memory, for each byte of its body.
+const FOOTPRINT_PER_BYTE: usize = 10;
+
+/// Bytes that the documents of any push may take in memory.
+const FREE_FOOTPRINT: usize = 1 << 20;
 
 /// The longest part of a `source`, in bytes.
 const MAX_SOURCE_BYTES: usize = 1024;
@@ -85,32 +92,25 @@ fn source(params: &mut Params) -> Result<Option<Source>, ApiError> {
 }
 
 /// `POST /apply`.
-pub(crate) async fn apply(Shared(app): SharedApp, call: Call) -> Answer {
+pub(crate) async fn apply(Shared(app): SharedApp, mut call: Call) -> Answer {
     let mut params = call.params()?;
     let request = Request::new(&mut params)?;
     params.finish()?;
-    let Ok(_permit) = app.pushes.try_acquire() else {
-        let detail = "too many pushes of many documents are under way";
-        let refusal =
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail).with_retry();
-        return Err(refusal);
-    };
-    let by = call.by.clone();
-    let limits = Limits { max_body_bytes: app.limits.max_apply_bytes, ..app.limits };
-    let (bytes, format) = body::read(&call.headers, call.body, &limits).await?;
-    let (is_strict, max_documents) = (request.is_strict, limits.max_apply_documents);
+    let received = body::read(&app, &mut call, app.limits.max_apply_bytes).await?;
+    let by = call.by;
+    // Taken when all of the body is here: a caller that sends nothing holds nothing.
+    let push = app.pushes.take(by.holders().to_vec());
+    let _push = push.map_err(|full| full.into_error("too_many_requests"))?;
+    let (is_strict, max_documents) = (request.is_strict, app.limits.max_apply_documents);
     let if_unchanged = request.if_unchanged;
-    // Reading megabytes takes longer than others on the same thread should wait.
-    let read = tokio::task::spawn_blocking(move || {
-        let mut read = read(&bytes, format, max_documents, is_strict)?;
+    let documents = move |bytes: &[u8], format, is_cancelled: IsCancelled<'_>| {
+        let mut read = read(bytes, format, max_documents, is_strict, is_cancelled)?;
         for document in &mut read.value {
             document.conditions.if_unchanged = if_unchanged;
         }
         Ok(read)
-    });
-    let read = read.await.map_err(|_| {
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the body cannot be read")
-    })?;
+    };
+    let read = app.readers.read(received, documents).await?;
     let Parsed { value: documents, warnings } = read.map_err(ApiError::invalid_document)?;
 
     for document in &documents {
@@ -174,13 +174,24 @@ fn read(
     format: Format,
     max_documents: usize,
     is_strict: bool,
+    is_cancelled: IsCancelled<'_>,
 ) -> Result<Parsed<Vec<Document>>, Vec<Violation>> {
-    let nodes = document::pushed(bytes, format, max_documents)?;
+    let nodes = document::pushed(bytes, format, max_documents, is_cancelled)?;
     let (mut value, mut warnings, mut violations) = (Vec::new(), Vec::new(), Vec::new());
+    let mut left = FREE_FOOTPRINT + FOOTPRINT_PER_BYTE * bytes.len();
     for (index, node) in nodes.into_iter().enumerate() {
         let at = format!("/{index}");
+        if is_cancelled() {
+            return Err(vec![Violation::new(at, "reading was cancelled")]);
+        }
         match one(&at, node) {
             Ok(parsed) => {
+                let footprint = parsed.value.iter().map(footprint).sum();
+                left = left.checked_sub(footprint).ok_or_else(|| {
+                    let message = "too many small functions, classes and deployments for the \
+                                   size of the push";
+                    vec![Violation::new(&at, message)]
+                })?;
                 value.extend(parsed.value);
                 let told = if is_strict { &mut violations } else { &mut warnings };
                 told.extend(placed(&at, parsed.warnings));
@@ -195,6 +206,20 @@ fn read(
     }
     warnings.truncate(MAX_TOLD);
     if violations.is_empty() { Ok(Parsed { value, warnings }) } else { Err(violations) }
+}
+
+/// Bytes that the lists of `document` take, their texts aside: those are a part of the push.
+fn footprint(document: &Document) -> usize {
+    let of_deployment = size_of::<Document>();
+    match &document.spec {
+        DocumentSpec::Deployment(_) => of_deployment,
+        DocumentSpec::Package(package) => {
+            of_deployment
+                + size_of_val(package.functions.as_slice())
+                + size_of_val(package.classes.as_slice())
+                + size_of_val(package.deployments.as_slice())
+        }
+    }
 }
 
 fn placed(at: &str, violations: Vec<Violation>) -> impl Iterator<Item = Violation> {

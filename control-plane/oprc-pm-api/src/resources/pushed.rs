@@ -12,6 +12,7 @@ use crate::{
     call::{App, By, Call},
     error::ApiError,
     etag,
+    reading::IsCancelled,
     writes::{Conditions, Push, Verb},
 };
 
@@ -27,19 +28,26 @@ impl<T> Pushed<T> {
     /// Takes the query's `strict` and `if_unchanged`, the conditions and the body.
     pub(super) async fn read(
         app: &App,
-        call: Call,
-        parse: impl FnOnce(Node) -> Result<Parsed<T>, Vec<Violation>>,
-    ) -> Result<Self, ApiError> {
+        mut call: Call,
+        parse: fn(Node) -> Result<Parsed<T>, Vec<Violation>>,
+    ) -> Result<Self, ApiError>
+    where
+        T: Send + 'static,
+    {
         let mut params = call.params()?;
         let is_strict = params.flag("strict")?;
         let if_unchanged = params.flag("if_unchanged")?;
         params.finish()?;
         let conditions = etag::conditions(&call.headers)?;
-        let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
-        let node = document::document(&bytes, format).map_err(ApiError::invalid_document)?;
-        let conditions =
-            Conditions { read_as: document::read_as(&node), if_unchanged, ..conditions };
-        let Parsed { value, warnings } = body::accept(parse(node), is_strict)?;
+        let received = body::read(app, &mut call, app.limits.max_body_bytes).await?;
+        let read = move |bytes: &[u8], format, is_cancelled: IsCancelled<'_>| {
+            let node = document::document(bytes, format, is_cancelled)?;
+            Ok((document::read_as(&node), parse(node)?))
+        };
+        let read = app.readers.read(received, read).await?;
+        let (read_as, parsed) = read.map_err(ApiError::invalid_document)?;
+        let conditions = Conditions { read_as, if_unchanged, ..conditions };
+        let Parsed { value, warnings } = body::accept(Ok(parsed), is_strict)?;
         Ok(Self { document: value, warnings, conditions, by: call.by })
     }
 

@@ -6,7 +6,6 @@
 use std::str::FromStr;
 
 use axum::extract::{Path, State as Shared};
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
 use oprc_controller_runtime::cache::{Archive, Entry, State};
@@ -32,6 +31,7 @@ use crate::{
     call::{Answer, App, Call, Consistency, IsStale, SharedApp, json, name, tagged},
     error::ApiError,
     etag,
+    reading::IsCancelled,
     splice::Object,
     writes::{self, Push, Verb, Written},
 };
@@ -319,13 +319,13 @@ struct Rollback {
 pub(crate) async fn rollback<T: Kept>(
     Shared(app): SharedApp,
     Path(path_name): Path<String>,
-    call: Call,
+    mut call: Call,
 ) -> Answer {
     call.params()?.finish()?;
     let conditions = etag::conditions(&call.headers)?;
-    let by = call.by.clone();
-    let (bytes, format) = body::read(&call.headers, call.body, &app.limits).await?;
-    let Rollback { generation } = wanted(&bytes, format)?;
+    let received = body::read(&app, &mut call, app.limits.max_body_bytes).await?;
+    let by = call.by;
+    let Rollback { generation } = app.readers.read(received, wanted).await??;
     let history = History::<T>::of(&app, by.grants(), &path_name).await?;
     let was = history.at(&app, generation).await?;
     let text = serde_json::to_vec(&was.spec)?;
@@ -342,8 +342,13 @@ pub(crate) async fn rollback<T: Kept>(
     answer::written(&written, parsed.warnings, &format!("/api/v1/{}s/{path_name}", T::WHAT))
 }
 
-fn wanted(bytes: &Bytes, format: Format) -> Result<Rollback, ApiError> {
-    let node = document::document(bytes, format).map_err(ApiError::invalid_document)?;
+fn wanted(
+    bytes: &[u8],
+    format: Format,
+    is_cancelled: IsCancelled<'_>,
+) -> Result<Rollback, ApiError> {
+    let node =
+        document::document(bytes, format, is_cancelled).map_err(ApiError::invalid_document)?;
     let refused = |error: serde_json::Error| {
         let detail = format!("want {{\"generation\": N}}: {error}");
         ApiError::bad_request("invalid_body", detail)

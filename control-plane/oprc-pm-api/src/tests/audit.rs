@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::world::{Fault, World, deployment, package, with};
-use crate::{Door, Limits, Rate, Rates, call::Subject};
+use crate::{Door, Limits, Peer, Rate, Rates, call::Subject};
 
 /// A replica that tells its writes.
 struct Told {
@@ -216,4 +216,23 @@ async fn without_room_for_a_line() {
         drop(guard);
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_of_one_anonymous_address_are_a_few_lines() {
+    let mut it = Told::new(Limits::default(), Rates::default()).await;
+    let query = format!("?bundle={0}&cluster={0}&generation={0}", "x".repeat(2_000));
+    for n in 0..100 {
+        let name = format!("{n}-{}", "y".repeat(10_000));
+        let request = Request::delete(format!("/api/v1/packages/{name}{query}"));
+        let mut request = request.body(Body::empty()).unwrap();
+        let address = ([192, 0, 2, 1], 4711).into();
+        request.extensions_mut().insert(Peer { address, certificate_subject: None });
+        it.world.send(request).await;
+    }
+    it.world.put("/api/v1/packages/shop", package("shop")).await.is(201);
+    let text = it.text();
+    assert_eq!(text.lines().count(), 11, "ten refusals, and what was done: {text}");
+    assert!(text.lines().all(|line| line.len() < 1_500), "{text}");
+    assert!(text.lines().last().unwrap().contains("created"), "{text}");
 }

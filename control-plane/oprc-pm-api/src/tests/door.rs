@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
+use futures::{FutureExt as _, stream};
 use http::{HeaderValue, Method, Request};
 
 use super::world::{Reply, World, package};
@@ -64,10 +65,13 @@ async fn a_flood_of_one_address_is_its_own_trouble() {
     assert_eq!(n_let_in(&world, flood, READ).await, 2, "lists and reads share what there is");
     assert_eq!(ask(&world, other, WRITE, &[]).await.status, 404);
     assert_eq!(ask(&world, other, READ, &[]).await.status, 404);
-    for probe in ["/livez", "/readyz", "/healthz", "/metrics"] {
+    for probe in ["/livez", "/readyz", "/healthz"] {
         for _ in 0..10 {
             assert_eq!(ask(&world, flood, (Method::GET, probe), &[]).await.status, 200);
         }
+    }
+    for limited in ["/metrics", "/openapi.json", "/docs", "/schemas/package.json"] {
+        assert_eq!(ask(&world, flood, (Method::GET, limited), &[]).await.status, 429);
     }
     // Come back when told to.
     tokio::time::advance(Duration::from_secs(1)).await;
@@ -300,4 +304,99 @@ async fn the_root_leads_to_the_page() {
     world.get("/docs").await.is(200);
     let missing = world.get("/api/v1/nothing").await.refused(404, "route_not_found");
     assert!(missing["detail"].as_str().unwrap().contains("/docs"), "{missing}");
+}
+
+/// A body that never comes.
+fn silent() -> Body {
+    Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>())
+}
+
+/// A request with `body` from `address`.
+fn from(address: &str, (method, path): (Method, &str), body: Body) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path);
+    request = request.header("content-type", "application/json");
+    let mut request = request.body(body).unwrap();
+    let address = SocketAddr::new(address.parse().unwrap(), 4711);
+    request.extensions_mut().insert(Peer { address, certificate_subject: None });
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_pushes_block_nobody() {
+    let world = World::new().await;
+    let apply = (Method::POST, "/api/v1/apply");
+    let mut waiting: Vec<_> = (0..100)
+        .map(|_| Box::pin(world.send(from("192.0.2.1", apply.clone(), silent()))))
+        .collect();
+    for silent in &mut waiting {
+        assert!(silent.now_or_never().is_none(), "it waits for its body");
+    }
+    for address in ["192.0.2.1", "192.0.2.2"] {
+        let body = Body::from(package("shop").to_string());
+        world.send(from(address, apply.clone(), body)).await.is(200);
+    }
+    drop(waiting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_address_takes_half_of_the_writes() {
+    let world = World::with_limits(Limits { max_writes: 8, ..Limits::default() }).await;
+    let write = (Method::PUT, "/api/v1/packages/shop");
+    let mut waiting: Vec<_> =
+        (0..4).map(|_| Box::pin(world.send(from("192.0.2.1", write.clone(), silent())))).collect();
+    for silent in &mut waiting {
+        assert!(silent.now_or_never().is_none(), "it waits for its body");
+    }
+    let body = || Body::from(package("shop").to_string());
+    let reply = world.send(from("192.0.2.1", write.clone(), body())).await;
+    let problem = reply.refused(429, "too_many_requests");
+    assert_eq!(problem["detail"], "too many writes of one address are under way");
+    world.send(from("192.0.2.2", write.clone(), body())).await.is(201);
+    drop(waiting);
+    world.send(from("192.0.2.1", write, body())).await.is(200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_subject_takes_a_quarter_of_the_writes() {
+    let world = World::with_limits(Limits { max_writes: 8, ..Limits::default() }).await;
+    let write = (Method::PUT, "/api/v1/packages/shop");
+    let of = |address: &str, subject: &str, body: Body| {
+        let mut request = from(address, write.clone(), body);
+        request.extensions_mut().insert(Subject(subject.into()));
+        world.send(request)
+    };
+    let mut waiting = [
+        Box::pin(of("192.0.2.1", "mallory", silent())),
+        Box::pin(of("192.0.2.2", "mallory", silent())),
+    ];
+    for silent in &mut waiting {
+        assert!(silent.now_or_never().is_none(), "it waits for its body");
+    }
+    let body = || Body::from(package("shop").to_string());
+    let reply = of("192.0.2.3", "mallory", body()).await;
+    let problem = reply.refused(429, "too_many_requests");
+    assert_eq!(problem["detail"], "too many writes of one subject are under way");
+    of("192.0.2.1", "alice", body()).await.is(201);
+}
+
+/// What bodies take in memory is bounded, and half of it is for others.
+#[tokio::test(start_paused = true)]
+async fn bodies_that_do_not_end_leave_room_for_others() {
+    let limits = Limits { max_bytes: 64 << 10, ..Limits::default() };
+    let world = World::with_limits(limits).await;
+    let write = (Method::POST, "/api/v1/apply");
+    let endless = || {
+        let begun = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 16 << 10]))]);
+        Body::from_stream(futures::StreamExt::chain(begun, stream::pending()))
+    };
+    let mut waiting: Vec<_> =
+        (0..2).map(|_| Box::pin(world.send(from("192.0.2.1", write.clone(), endless())))).collect();
+    for silent in &mut waiting {
+        assert!(silent.now_or_never().is_none(), "it waits for the rest of its body");
+    }
+    let body = || Body::from(package("shop").to_string());
+    world.send(from("192.0.2.1", write.clone(), body())).await.refused(429, "too_many_requests");
+    world.send(from("192.0.2.2", write.clone(), body())).await.is(200);
+    drop(waiting);
+    world.send(from("192.0.2.1", write, body())).await.is(200);
 }

@@ -30,6 +30,7 @@ use crate::{
     call::{App, Subject},
     error::ApiError,
     front::{Lane, lane},
+    share::Admission,
 };
 
 const LIMITED: &str = "oprc_pm_rate_limited_requests_total";
@@ -150,9 +151,13 @@ pub(crate) async fn by_subject(
         let identity = request.extensions().get::<Caller>().map(|Caller(identity)| identity);
         notes.caller(&subject, identity);
     }
-    match app.limiter.subjects.take(&subject, lane_of(&request), "subject") {
-        None => next.run(request).await,
-        Some(refusal) => refusal,
+    if let Some(refusal) = app.limiter.subjects.take(&subject, lane_of(&request), "subject") {
+        return refusal;
+    }
+    let admission = request.extensions().get::<Admission>();
+    match admission.map_or(Ok(()), |admission| admission.count_subject(&subject)) {
+        Ok(()) => next.run(request).await,
+        Err(full) => full.into_refusal(),
     }
 }
 

@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 use super::{Operation, refusals};
 
+/// Headers of texts that are kept.
+const KEPT: &[(&str, &str)] = &[("ETag", "The entity tag, for `If-None-Match`.")];
+
 /// What operations are grouped by.
 pub(super) fn tags() -> Value {
     json!([
@@ -34,22 +37,26 @@ pub(super) fn index(_: &mut Schemas) -> Operation {
 pub(super) fn openapi(_: &mut Schemas) -> Operation {
     let schema = json!({ "type": "object", "required": ["openapi", "info", "paths"] });
     let example = json!({ "openapi": "3.1.0", "info": { "title": "oprc-pm", "version": "0.1.0" }, "paths": {} });
-    Operation::new("getDescription", "process", "This description").answers_with(
-        200,
-        "An OpenAPI 3.1 description.",
-        json!({ "application/json": { "schema": schema, "example": example } }),
-        &[],
-    )
+    Operation::new("getDescription", "process", "This description")
+        .answers_with(
+            200,
+            "An OpenAPI 3.1 description.",
+            json!({ "application/json": { "schema": schema, "example": example } }),
+            KEPT,
+        )
+        .conditional()
 }
 
 /// `GET /docs`.
 pub(super) fn docs(_: &mut Schemas) -> Operation {
-    Operation::new("getDocs", "process", "This description as a page").answers_with(
-        200,
-        "A page that loads nothing from anywhere.",
-        json!({ "text/html": { "schema": { "type": "string" } } }),
-        &[],
-    )
+    Operation::new("getDocs", "process", "This description as a page")
+        .answers_with(
+            200,
+            "A page that loads nothing from anywhere.",
+            json!({ "text/html": { "schema": { "type": "string" } } }),
+            KEPT,
+        )
+        .conditional()
 }
 
 /// `GET /schemas/{file}`.
@@ -65,8 +72,9 @@ pub(super) fn schema(_: &mut Schemas) -> Operation {
             200,
             "A JSON Schema (2020-12) of the document as people write it.",
             json!({ "application/schema+json": { "schema": { "type": "object" }, "example": example } }),
-            &[],
+            KEPT,
         )
+        .conditional()
 }
 
 /// The flag `dry_run` of a removal.

@@ -88,16 +88,14 @@ pub(crate) async fn open(app: Arc<App>, request: &Request, selection: Selection)
     if app.stopping.is_cancelled() {
         return Err(ApiError::unavailable("stopping", "this server is about to end"));
     }
-    let permit = Arc::clone(&app.watchers).try_acquire_owned().map_err(|_| {
-        let detail = "as many watches are open as there may be";
-        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_watches", detail).with_retry()
-    })?;
+    let share = app.watchers.take(selection.by().holders().to_vec());
+    let share = share.map_err(|full| full.into_error("too_many_watches"))?;
     app.settle(request.consistency).await?;
     let cursor = match request.since {
         None => app.cache.feed().end(),
         Some(mark) => resume(&app, mark, request.consistency)?,
     };
-    let watcher = Watcher::new(app, selection, cursor, request.since.is_none(), permit);
+    let watcher = Watcher::new(app, selection, cursor, request.since.is_none(), share);
     let events = stream::unfold(watcher, |mut watcher| async {
         let event = watcher.next().await?;
         Some((Ok::<_, Infallible>(event), watcher))

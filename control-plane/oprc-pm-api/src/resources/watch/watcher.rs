@@ -9,10 +9,7 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use metrics::{counter, gauge};
 use oprc_controller_runtime::cache::feed::{Cursor, Event, Mark, Object, Snapshot};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Duration, Instant, sleep_until},
-};
+use tokio::time::{Duration, Instant, sleep_until};
 
 use super::{
     CUT, EVENTS, WATCHERS,
@@ -20,7 +17,7 @@ use super::{
     initial::Covered,
     selection::Selection,
 };
-use crate::{auth::is_unchanged, call::App};
+use crate::{auth::is_unchanged, call::App, share::Share};
 
 /// The most events taken at once. They are held until the client has read them.
 const TAKEN: usize = 32;
@@ -50,7 +47,7 @@ pub(super) struct Watcher {
     bookmark_due: Instant,
     /// When it is asked again whether the caller may still watch.
     check_due: Instant,
-    _permit: OwnedSemaphorePermit,
+    _share: Share,
     _counted: Counted,
 }
 
@@ -78,7 +75,7 @@ impl Watcher {
         selection: Selection,
         cursor: Cursor,
         has_initial: bool,
-        permit: OwnedSemaphorePermit,
+        share: Share,
     ) -> Self {
         let phase = if has_initial {
             Phase::Initial(Covered::default(), VecDeque::new())
@@ -97,7 +94,7 @@ impl Watcher {
             taken,
             bookmark_due,
             check_due,
-            _permit: permit,
+            _share: share,
             _counted,
         }
     }
