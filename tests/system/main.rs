@@ -23,6 +23,7 @@ mod history;
 mod hostile;
 mod lifecycle;
 mod observability;
+mod outage;
 mod overload;
 mod production;
 mod pushes;

@@ -15,6 +15,7 @@
 pub mod embedded;
 pub mod etcd;
 pub mod group_commit;
+pub mod health;
 pub mod keys;
 pub mod limits;
 mod local;
@@ -184,6 +185,9 @@ pub struct WatchBatch {
     pub changes: Vec<Change>,
 }
 
+/// The key of the write in [`Store::probe`], whose precondition never holds.
+const PROBE_KEY: &str = "probe";
+
 /// A running watch. After an error it yields nothing more.
 pub type Watch = BoxStream<'static, Result<WatchBatch, Error>>;
 
@@ -228,8 +232,13 @@ pub enum Error {
     /// The lease has expired or was revoked.
     #[error("lease {0:?} is gone")]
     LeaseGone(LeaseId),
-    /// The store refused: wrong credentials, an operation too large, or the like. The same call
-    /// will fail again.
+    /// The store refused our credentials, or they do not permit the operation; nothing was written.
+    #[error("the store refused our credentials: {reason}")]
+    Unauthorized {
+        /// The store's reason.
+        reason: String,
+    },
+    /// The store refused: an operation too large, or the like. The same call will fail again.
     #[error("the store refused: {reason}")]
     Refused {
         /// What the store said.
@@ -283,6 +292,24 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Refused`]. Only after `MaybeDone` and `Full` may something have been written.
     async fn txn(&self, txn: Txn) -> Result<Revision, Error>;
 
+    /// Takes the way of a write without changing anything: succeeds if a small write would succeed
+    /// now. It makes no revision.
+    ///
+    /// # Errors
+    ///
+    /// As [`txn`](Self::txn), without [`Error::Conflict`].
+    async fn probe(&self) -> Result<(), Error> {
+        let never = Write {
+            key: PROBE_KEY.to_owned(),
+            precondition: Precondition::At(Revision(i64::MAX.unsigned_abs())),
+            op: Op::Put(Bytes::new()),
+        };
+        match self.txn(Txn { checks: Vec::new(), writes: vec![never] }).await {
+            Ok(_) | Err(Error::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Changes under `prefix` from revision `from` on (inclusive), and bookmarks now and then.
     ///
     /// # Errors
@@ -325,4 +352,5 @@ pub trait Store: Send + Sync + 'static {
 pub fn describe_metrics() {
     embedded::describe_metrics();
     group_commit::describe_metrics();
+    health::describe_metrics();
 }

@@ -3,12 +3,18 @@
 //! Both servers of the workspace serve their router through this, so that a slow, silent or greedy
 //! client costs the same little everywhere. It knows nothing of what is served.
 
+mod date;
 mod head;
 mod seats;
 mod stall;
 pub mod tls;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{Router, extract::Request};
 use hyper::{body::Incoming, service::service_fn};
@@ -26,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use self::{
+    date::Clock,
     seats::{Held, Seat, Seats},
     stall::Stall,
     tls::{Tls, client::ClientCertificate},
@@ -92,6 +99,18 @@ pub async fn serve(
     grace: Duration,
     stop: CancellationToken,
 ) {
+    serve_by(listener, tls, router, grace, stop, SystemTime::now).await;
+}
+
+/// As [`serve`], with another clock.
+async fn serve_by(
+    listener: TcpListener,
+    tls: Option<Acceptor>,
+    router: Router,
+    grace: Duration,
+    stop: CancellationToken,
+    clock: Clock,
+) {
     let seats = Seats::new(MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
     loop {
@@ -118,7 +137,7 @@ pub async fn serve(
             tokio::select! {
                 biased;
                 () = sent_away.cancelled() => (),
-                ended = connect((stream, address), tls, router, seat, stop) => if let Err(err) = ended {
+                ended = connect((stream, address), tls, router, seat, stop, clock) => if let Err(err) = ended {
                     tracing::debug!(error = %err, %address, "a connection broke");
                 }
             }
@@ -138,11 +157,12 @@ async fn connect(
     router: Router,
     seat: Seat,
     stop: CancellationToken,
+    clock: Clock,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut connection = Connection { address, certificate_subject: None };
     let Some(tls) = tls else {
-        return answer(stream, connection, None, router, seat, stop).await;
+        return answer(stream, connection, None, router, seat, stop, clock).await;
     };
     let handshake = async {
         if first_byte(&stream).await? != TLS_HANDSHAKE {
@@ -157,7 +177,7 @@ async fn connect(
     let certificate = shown.and_then(|chain| ClientCertificate::new(&tls, chain)).map(Arc::new);
     connection.certificate_subject =
         certificate.as_ref().and_then(|certificate| certificate.subject.clone());
-    answer(stream, connection, certificate, router, seat, stop).await
+    answer(stream, connection, certificate, router, seat, stop, clock).await
 }
 
 /// The first byte that the client sends, which stays to be read.
@@ -186,6 +206,7 @@ async fn answer(
     router: Router,
     seat: Seat,
     stop: CancellationToken,
+    clock: Clock,
 ) -> io::Result<()> {
     let shown = certificate.clone();
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
@@ -205,13 +226,14 @@ async fn answer(
             }
             // Sent away at this very moment: nothing of the request is done.
             let Some(busy) = busy else { return Err(io::Error::from(io::ErrorKind::TimedOut)) };
-            let response = match head::check(&request) {
+            let mut response = match head::check(&request) {
                 Ok(()) => {
                     let Ok(response) = router.oneshot(request).await;
                     response
                 }
                 Err(refusal) => refusal.into_response(),
             };
+            date::set(response.headers_mut(), clock());
             Ok(response.map(|body| Held::new(body, busy)))
         }
     });

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use oprc_controller_runtime::cache::{Cache, Freshness, State};
+use oprc_controller_runtime::cache::{Cache, Freshness};
 use oprc_cp_storage::{SharedStore, keys::Key};
 use oprc_models::names::{ClusterName, InvalidName};
 use tokio_util::sync::CancellationToken;
@@ -124,14 +124,11 @@ impl App {
                 self.freshness.wait().await?;
                 Ok(IsStale(false))
             }
-            Consistency::Cached => Ok(IsStale(!position.is_live)),
+            Consistency::Cached => {
+                Ok(IsStale(!position.is_live || self.cache.writes().is_failing()))
+            }
         }
     }
-}
-
-/// Whether nobody leads, so that nobody keeps the statuses.
-pub(crate) fn is_leaderless(state: &State) -> bool {
-    state.leaders.is_empty()
 }
 
 /// The request's correlation id; [`crate::front`] puts it among the extensions.

@@ -115,8 +115,12 @@ impl From<Missing> for ApiError {
 
 impl From<Stale> for ApiError {
     fn from(error: Stale) -> Self {
+        let code = match error {
+            Stale::Unauthorized => "store_unauthorized",
+            Stale::OutOfReach | Stale::Behind(_) => "unavailable",
+        };
         Self::unavailable(
-            "unavailable",
+            code,
             format!("{error}; `?consistency=cached` answers from what was last known"),
         )
     }
@@ -156,6 +160,9 @@ impl From<writes::Error> for ApiError {
             }
             E::Contended { .. } => Self::new(StatusCode::CONFLICT, "conflict", detail).with_retry(),
             E::NotReady => Self::unavailable("not_ready", detail),
+            E::Stale(Stale::Unauthorized) | E::Unauthorized { .. } => {
+                Self::unavailable("store_unauthorized", detail)
+            }
             E::Stale(_) | E::Unavailable { .. } => Self::unavailable("unavailable", detail),
             E::MaybeDone { .. } => Self::unavailable("maybe_done", detail),
             E::Full { .. } => Self::new(StatusCode::INSUFFICIENT_STORAGE, "store_full", detail),

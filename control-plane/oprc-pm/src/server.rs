@@ -11,7 +11,7 @@ use oprc_controller_runtime::{
 use oprc_controllers::{
     Budget, Context, Controllers, Now, Recorder, Settings, Watchdog, installation,
 };
-use oprc_cp_storage::keys::Key;
+use oprc_cp_storage::{health, keys::Key};
 use oprc_crm_client::breaker;
 use oprc_http::tls::{Tls, TlsError};
 use oprc_models::{installation::Identity, meta::Timestamp};
@@ -146,7 +146,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
 
     let (stop, leading) = (CancellationToken::new(), CancellationToken::new());
     let mut parts = JoinSet::new();
-    let cache = Cache::with_past(Arc::clone(&stores.main), WATCHABLE_PAST);
+    let cache = cache(&stores, &mut parts, &stop);
     let filling = (Arc::clone(&cache), stop.clone());
     parts.spawn(async move { filling.0.run(filling.1).await });
     let store = Arc::clone(&stores.main);
@@ -207,6 +207,17 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     })
 }
 
+/// The cache of the main store, and the probe of writes to it.
+fn cache(stores: &Stores, parts: &mut JoinSet<()>, stop: &CancellationToken) -> Arc<Cache> {
+    let (main, writes) = (Arc::clone(&stores.main), Arc::clone(&stores.writes));
+    let cache = Cache::with_health(Arc::clone(&main), WATCHABLE_PAST, Arc::clone(&writes));
+    let stopped = stop.clone();
+    parts.spawn(async move {
+        tokio::select! { () = health::keep(main, writes) => (), () = stopped.cancelled() => () }
+    });
+    cache
+}
+
 /// Stands for election until `stop`, and runs the controllers in each term.
 fn lead(
     config: &Config,
@@ -217,9 +228,10 @@ fn lead(
     lease_runtime: Handle,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let Stores { main: store, lease } = stores;
+    let Stores { main: store, lease, writes } = stores;
     let mut options =
         ElectionOptions::new(Key::Leader("pm".to_owned()).to_string(), identity, seed());
+    options.writes = Some(writes);
     options.ttl_secs = u32::try_from(config.leader.ttl_secs.get()).unwrap_or(u32::MAX);
     let controllers = Controllers {
         settings: settings(&config.crm_calls),

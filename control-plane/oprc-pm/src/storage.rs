@@ -6,8 +6,9 @@ use oprc_config::pm::{Etcd, Storage};
 use oprc_cp_storage::{
     Error, SharedStore,
     embedded::{self, EmbeddedStore},
-    etcd::{EtcdOptions, EtcdStore, Secret},
+    etcd::{EtcdOptions, EtcdStore, Password, Secret},
     group_commit::{GroupCommit, Options},
+    health::{Measured, WriteHealth},
     memory::MemoryStore,
 };
 use tokio::{runtime::Handle, task::JoinError};
@@ -21,6 +22,8 @@ pub(crate) struct Stores {
     pub(crate) main: SharedStore,
     /// For the lease alone: on etcd a connection of its own, so that load cannot starve it.
     pub(crate) lease: SharedStore,
+    /// Whether the writes to `main` succeed.
+    pub(crate) writes: Arc<WriteHealth>,
 }
 
 /// Why the store cannot be opened.
@@ -57,13 +60,19 @@ pub enum OpenError {
 
 /// Opens the store; on etcd the lease's connection is made on `lease_runtime`, where it lives.
 pub(crate) async fn open(storage: &Storage, lease_runtime: &Handle) -> Result<Stores, OpenError> {
-    let main: SharedStore = match storage {
-        Storage::Memory => Arc::new(MemoryStore::default()),
+    let writes = Arc::new(WriteHealth::default());
+    let (main, lease): (SharedStore, SharedStore) = match storage {
+        Storage::Memory => {
+            let store = MemoryStore::default();
+            (measured(Arc::new(store.clone()), &writes), Arc::new(store))
+        }
         Storage::Embedded { data_dir } => {
             embedded::make_folder(data_dir)
                 .map_err(|source| OpenError::DataDir { path: data_dir.clone(), source })?;
             let path = data_dir.join(STORE_FILE);
-            Arc::new(tokio::task::spawn_blocking(move || EmbeddedStore::open(&path)).await??)
+            let opening = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path));
+            let store = opening.await??;
+            (measured(Arc::new(store.clone()), &writes), Arc::new(store))
         }
         Storage::Etcd(etcd) => {
             let options = etcd_options(etcd)?;
@@ -72,10 +81,14 @@ pub(crate) async fn open(storage: &Storage, lease_runtime: &Handle) -> Result<St
             let lease = lease.await?.map_err(OpenError::Etcd)?;
             let main =
                 GroupCommit::new(store, Options { timeout: etcd.timeout, ..Options::default() });
-            return Ok(Stores { main: Arc::new(main), lease: Arc::new(lease) });
+            (measured(Arc::new(main), &writes), Arc::new(lease))
         }
     };
-    Ok(Stores { lease: Arc::clone(&main), main })
+    Ok(Stores { main, lease, writes })
+}
+
+fn measured(store: SharedStore, writes: &Arc<WriteHealth>) -> SharedStore {
+    Arc::new(Measured::new(store, Arc::clone(writes)))
 }
 
 fn etcd_options(etcd: &Etcd) -> Result<EtcdOptions, OpenError> {
@@ -93,12 +106,13 @@ fn etcd_options(etcd: &Etcd) -> Result<EtcdOptions, OpenError> {
         options.client_key_pem = Some(Secret::new(read(&client.key_path)?));
     }
     if let Some(login) = &etcd.login {
-        let password = login
-            .password
-            .read()
+        let credential = login.password.clone();
+        let read = move || credential.read().map(|password| Secret::new(password.expose()));
+        // A file that cannot be read at the start is a mistake of the configuration.
+        read()
             .map_err(|source| OpenError::Credentials { what: "the password".to_owned(), source })?;
         options.username = Some(login.username.clone());
-        options.password = Some(Secret::new(password.expose()));
+        options.password = Some(Password::new(read));
     }
     Ok(options)
 }

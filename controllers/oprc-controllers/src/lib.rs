@@ -109,7 +109,10 @@ impl ReconcileError for Error {
 fn is_of_all_keys(error: &oprc_cp_storage::Error) -> bool {
     use oprc_cp_storage::Error;
     match error {
-        Error::Unavailable { .. } | Error::MaybeDone { .. } | Error::Full { .. } => true,
+        Error::Unavailable { .. }
+        | Error::MaybeDone { .. }
+        | Error::Full { .. }
+        | Error::Unauthorized { .. } => true,
         Error::Conflict { .. }
         | Error::Compacted { .. }
         | Error::LeaseGone(_)

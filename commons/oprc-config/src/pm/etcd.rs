@@ -23,7 +23,7 @@ settings! {
         username: Option<String> = "OPRC_PM_ETCD_USERNAME",
         /// Password of the user.
         password: Option<Secret> = "OPRC_PM_ETCD_PASSWORD",
-        /// File with the password of the user, in place of the password itself.
+        /// File with the password of the user, in place of the password itself. Read again for new connections, and when the password is refused.
         password_file: Option<PathBuf> = "OPRC_PM_ETCD_PASSWORD_FILE",
         /// What every key begins with. Two installations may share an etcd under different prefixes.
         key_prefix: KeyPrefix = "OPRC_PM_ETCD_KEY_PREFIX" or "/oaas/pm",

@@ -20,7 +20,7 @@ use std::{
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{medium::Medium, private};
+use super::{medium::Medium, private, reserve::Reserve};
 use crate::{
     BoxError, KeyValue, Revision,
     mvcc::{Commit, Item, KeyChange, Undo},
@@ -112,23 +112,33 @@ pub(super) struct Disk {
     medium: Medium,
     /// `None` after a failed write, until the file is opened again.
     database: Option<Database>,
+    reserve: Reserve,
 }
 
 impl Disk {
     /// Opens the file, or makes a new one where there is none.
     pub(super) fn open(path: &Path) -> Result<(Self, Contents), OpenError> {
+        Self::open_on(path, Medium::new)
+    }
+
+    /// As [`open`](Self::open), on what `medium` makes of a file that is there.
+    pub(super) fn open_on(
+        path: &Path,
+        medium: impl FnOnce(File) -> Medium,
+    ) -> Result<(Self, Contents), OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         let medium = match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => {
                 private::warn_if_shared(path);
-                Medium::new(lock(path, file)?)
+                medium(lock(path, file)?)
             }
             Err(err) if err.kind() == ErrorKind::NotFound => Self::create(path)?,
             Err(err) => return Err(io(err)),
         };
         let contents = examine(path, &medium)?;
         let database = database(medium.clone()).map_err(|err| io(into_io(err)))?;
-        Ok((Self { path: path.to_owned(), medium, database: Some(database) }, contents))
+        let reserve = Reserve::open(path);
+        Ok((Self { path: path.to_owned(), medium, database: Some(database), reserve }, contents))
     }
 
     /// A new file. It gets its name when it is complete, so a crash leaves no half of one.
@@ -172,6 +182,29 @@ impl Disk {
             // After an IO error redb refuses everything, so the file has to be opened again.
             self.database = None;
         })
+    }
+
+    /// Writes what is there already, at `revision`: an error if writes would fail.
+    pub(super) fn check(&mut self, revision: Revision, forgotten: Revision) -> Result<(), IoError> {
+        if !self.reserve.has_room_beside() {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        let Some(database) = &self.database else {
+            return Err(IoError::other("the file is not open"));
+        };
+        write(database, revision, &[], forgotten).map_err(into_io).inspect_err(|_| {
+            self.database = None;
+        })
+    }
+
+    /// Gives up the room that is kept for deletions; `true` if there was any.
+    pub(super) fn release_reserve(&mut self) -> bool {
+        self.reserve.release()
+    }
+
+    /// Takes back as much of that room as there is.
+    pub(super) fn fill_reserve(&mut self) {
+        self.reserve.fill();
     }
 
     /// Opens the file again after a failed write, and answers the newest revision that is in it.

@@ -26,6 +26,9 @@ pub(super) struct Medium {
     /// Room on the disk, for tests; written to or grown beyond it, the disk is full.
     #[cfg(test)]
     pub(super) max_bytes: Arc<std::sync::atomic::AtomicU64>,
+    /// The power of the disk, for tests that cut it.
+    #[cfg(test)]
+    power: Option<Arc<super::tests::power::Power>>,
 }
 
 #[derive(Debug)]
@@ -42,7 +45,15 @@ impl Medium {
             overlay: None,
             #[cfg(test)]
             max_bytes: Arc::new(u64::MAX.into()),
+            #[cfg(test)]
+            power: None,
         }
+    }
+
+    /// The file, on a disk whose power may be cut.
+    #[cfg(test)]
+    pub(super) fn powered_by(file: File, power: Arc<super::tests::power::Power>) -> Self {
+        Self { power: Some(power), ..Self::new(file) }
     }
 
     /// The file as it is, with writes that go nowhere.
@@ -132,6 +143,8 @@ impl StorageBackend for Medium {
     fn set_len(&self, len: u64) -> Result<(), IoError> {
         let Some(overlay) = &self.overlay else {
             self.check_room(len)?;
+            #[cfg(test)]
+            self.power.as_ref().map_or(Ok(()), |power| power.set_len(len))?;
             return self.file.set_len(len);
         };
         let mut overlay = overlay.lock();
@@ -144,6 +157,10 @@ impl StorageBackend for Medium {
     fn sync_data(&self) -> Result<(), IoError> {
         match &self.overlay {
             Some(_) => Ok(()),
+            #[cfg(test)]
+            None if self.power.is_some() => {
+                self.power.as_ref().map_or(Ok(()), |power| power.sync())
+            }
             None => self.file.sync_data(),
         }
     }
@@ -152,6 +169,8 @@ impl StorageBackend for Medium {
         let end = offset.saturating_add(data.len() as u64);
         let Some(overlay) = &self.overlay else {
             self.check_room(end)?;
+            #[cfg(test)]
+            self.power.as_ref().map_or(Ok(()), |power| power.write(offset, data))?;
             return self.file.write_all_at(data, offset);
         };
         let mut overlay = overlay.lock();

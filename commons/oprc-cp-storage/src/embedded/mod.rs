@@ -5,11 +5,14 @@
 //! - a transaction that was acknowledged, read or watched survives a power cut;
 //! - a damaged or foreign file is never written to; one process at a time has a file open;
 //! - what watches can be told of the past is the same after a restart, but for keys under leases;
-//! - leases, and the keys under them, end with the process: whoever held them is gone.
+//! - leases, and the keys under them, end with the process: whoever held them is gone;
+//! - on a full disk, transactions that add nothing (deletions, elections, changes of a status) still
+//!   succeed, as long as the reserve lasts.
 
 mod disk;
 mod medium;
 mod private;
+mod reserve;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -97,7 +100,8 @@ impl EmbeddedStore {
 
     fn over(disk: Disk, mvcc: Mvcc) -> Result<Self, std::io::Error> {
         let shared = Arc::new(Shared::new(mvcc));
-        let writer = Writer { shared: Arc::clone(&shared), disk, doubtful: None };
+        let writer =
+            Writer { shared: Arc::clone(&shared), disk, doubtful: None, is_failing: false };
         let (commands, queue) = mpsc::channel(MAX_QUEUED);
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
@@ -167,6 +171,11 @@ impl Store for EmbeddedStore {
 
     async fn txn(&self, txn: Txn) -> Result<Revision, Error> {
         self.ask(What::Txn(txn)).await
+    }
+
+    /// Writes to the file only after a write has failed: in a quiet, healthy store it costs nothing.
+    async fn probe(&self) -> Result<(), Error> {
+        self.ask(What::Probe).await.map(drop)
     }
 
     async fn watch(&self, prefix: &str, from: Revision) -> Result<Watch, Error> {

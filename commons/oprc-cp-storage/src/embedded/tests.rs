@@ -1,6 +1,8 @@
 //! The suite on a file, and what a disk and a power cut can do to it.
 
 mod past;
+pub(super) mod power;
+mod reserve;
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +27,20 @@ fn temp() -> (TempDir, PathBuf) {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("store.db");
     (dir, path)
+}
+
+/// Opens a file that a process started by another test may hold: it inherits the lock until it runs
+/// its program.
+fn patiently<T>(open: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    for _ in 0..500 {
+        match open() {
+            Err(OpenError::InUse { .. }) => {
+                std::thread::sleep(std::time::Duration::from_millis(10))
+            }
+            opened => return opened,
+        }
+    }
+    open()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -263,16 +279,7 @@ async fn a_full_disk_is_told_and_survived() {
 #[tokio::test]
 async fn a_full_file_system_is_told_and_survived() {
     let dir = TempDir::new().unwrap();
-    let mount = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
-        .arg(dir.path())
-        .stderr(Stdio::null())
-        .status();
-    if !mount.is_ok_and(|status| status.success()) {
-        crate::testing::skip("this process may not mount a file system");
-        return;
-    }
-    let _unmount = Unmount(dir.path().to_owned());
+    let Some(_mount) = small_file_system(dir.path(), "6m") else { return };
     let ballast = dir.path().join("ballast");
     fs::write(&ballast, vec![1; 2 << 20]).unwrap();
     let path = dir.path().join("store.db");
@@ -292,6 +299,21 @@ async fn a_full_file_system_is_told_and_survived() {
     drop(store);
     let store: SharedStore = Arc::new(EmbeddedStore::open(&path).unwrap());
     assert_eq!(list_all(&store, "", 100).await.0.len(), n_written + 1);
+}
+
+/// A file system of `size` at `path`, until what is returned is dropped; `None`, with a line on
+/// standard error, where this process may not mount one.
+fn small_file_system(path: &Path, size: &str) -> Option<Unmount> {
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+        .arg(path)
+        .stderr(Stdio::null())
+        .status();
+    if !mount.is_ok_and(|status| status.success()) {
+        crate::testing::skip("this process may not mount a file system");
+        return None;
+    }
+    Some(Unmount(path.to_owned()))
 }
 
 struct Unmount(PathBuf);
@@ -427,7 +449,7 @@ async fn kill_minus_nine() {
         // What it still had said before it died.
         lines.map_while(Result::ok).for_each(|line| told.hear(&line));
 
-        let store: SharedStore = Arc::new(EmbeddedStore::open(&path).unwrap());
+        let store: SharedStore = Arc::new(patiently(|| EmbeddedStore::open(&path)).unwrap());
         let (items, head) = list_all(&store, "", 10_000).await;
         for kv in &items {
             assert!(kv.mod_revision <= head);
@@ -451,7 +473,9 @@ fn a_doubtful_write_that_landed_is_kept() {
     pending.txn(&mvcc, create, now).unwrap();
     disk.write(pending.commits(), Revision(0)).unwrap();
     let shared = Arc::new(crate::local::Shared::new(mvcc));
-    let mut writer = super::Writer { shared: Arc::clone(&shared), disk, doubtful: Some(pending) };
+    let doubtful = Some(pending);
+    let mut writer =
+        super::Writer { shared: Arc::clone(&shared), disk, doubtful, is_failing: true };
     writer.settle().unwrap();
     assert_eq!(shared.get("a").unwrap().value, "1");
 }

@@ -4,6 +4,7 @@
 //! sees what is not durable, and who is told of a revision finds it after a power cut.
 
 use std::{
+    collections::BTreeMap,
     io::{Error as IoError, ErrorKind},
     mem,
     sync::Arc,
@@ -16,7 +17,7 @@ use tokio::{
 
 use super::disk::Disk;
 use crate::{
-    Error, LeaseId, Revision, Txn, limits,
+    Error, LeaseId, Op, Revision, Txn, Write, limits,
     local::Shared,
     mvcc::{Mvcc, Pending},
 };
@@ -36,19 +37,21 @@ pub(super) struct Command {
     pub(super) answer: oneshot::Sender<Result<Revision, Error>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum What {
     Txn(Txn),
     EndLease(LeaseId),
     /// End the leases that have run out.
     Expire,
+    /// Find out whether writes succeed again.
+    Probe,
 }
 
 impl Command {
     fn n_bytes(&self) -> usize {
         match &self.what {
             What::Txn(txn) => limits::txn_bytes(txn),
-            What::EndLease(_) | What::Expire => 0,
+            What::EndLease(_) | What::Expire | What::Probe => 0,
         }
     }
 }
@@ -62,7 +65,15 @@ pub(super) struct Writer {
     pub(super) disk: Disk,
     /// What was being written when a write failed: it may be in the file or not.
     pub(super) doubtful: Option<Pending>,
+    /// `true` after a failed write, until one succeeds.
+    pub(super) is_failing: bool,
 }
+
+/// How much a value may grow in a transaction that uses the reserve: a deletion marks its document.
+const MAX_GROWTH: usize = 512;
+
+/// A command by its place in its batch.
+type Placed = (usize, What, Instant);
 
 impl Writer {
     /// Serves until every sender is gone.
@@ -88,30 +99,51 @@ impl Writer {
             }
             return;
         }
+        let frugal = self.frugal(&batch);
+        let n_probes = batch.iter().filter(|command| matches!(command.what, What::Probe)).count();
+        // What is frugal may succeed on a full disk, and then proves nothing.
+        let is_proof = frugal.len() + n_probes < batch.len();
         let mut pending = Pending::default();
         let answers = self.shared.read(|mvcc| decide(mvcc, &mut pending, batch));
-        let forgotten = self.shared.read(Mvcc::compacted);
-        let written = self.disk.write(pending.commits(), forgotten);
+        let (revision, forgotten) = self.shared.read(|mvcc| (mvcc.revision(), mvcc.compacted()));
+        let is_check = self.is_failing && n_probes > 0 && pending.commits().is_empty();
+        let is_proof = is_check || is_proof && !pending.commits().is_empty();
+        let written = if is_check {
+            self.disk.check(revision, forgotten)
+        } else {
+            self.disk.write(pending.commits(), forgotten)
+        };
+        let mut retried = BTreeMap::new();
         let error = match written {
             Ok(()) => {
                 self.publish(pending);
+                self.is_failing &= !is_proof;
                 None
             }
             Err(err) => {
-                tracing::error!(error = %err, "writing the store file failed");
+                if !self.is_failing {
+                    tracing::error!(error = %err, "writing the store file failed");
+                }
+                self.is_failing = true;
                 self.doubtful = Some(pending);
-                let is_settled = self.settle().is_ok();
-                Some((err, is_settled))
+                let reached = self.settle().ok().map(|()| self.shared.read(Mvcc::revision));
+                if reached == Some(revision) && is_out_of_room(&err) {
+                    retried = self.retry(frugal);
+                }
+                Some((err, reached))
             }
         };
-        for (sender, answer) in answers {
-            // What is said of one is true of all: they were written together.
+        for (place, (sender, answer)) in answers.into_iter().enumerate() {
+            // One result for all: they were written together.
             let answer = match (&error, answer) {
                 (None, answer) => answer,
                 (Some(_), Err(err @ Error::Refused { .. })) => Err(err),
-                (Some((_, true)), Ok(revision)) if self.has(revision) => Ok(revision),
-                (Some((err, true)), _) => Err(not_written(err)),
-                (Some((err, false)), _) => Err(Error::MaybeDone { source: err.to_string().into() }),
+                (Some((err, None)), _) => Err(Error::MaybeDone { source: err.to_string().into() }),
+                (Some((err, Some(reached))), answer) => match (retried.remove(&place), answer) {
+                    (Some(retried), _) => retried,
+                    (None, Ok(revision)) if revision <= *reached && !is_check => Ok(revision),
+                    (None, _) => Err(not_written(err)),
+                },
             };
             let _ = sender.send(answer);
         }
@@ -131,8 +163,57 @@ impl Writer {
         Ok(())
     }
 
-    fn has(&self, revision: Revision) -> bool {
-        self.shared.read(Mvcc::revision) >= revision
+    /// The commands of `batch` that add nothing to the store.
+    fn frugal(&self, batch: &[Command]) -> Vec<Placed> {
+        self.shared.read(|mvcc| {
+            let is_frugal = |command: &&Command| match &command.what {
+                What::Txn(txn) => txn.writes.iter().all(|write| adds_nothing(mvcc, write)),
+                What::EndLease(_) | What::Expire => true,
+                What::Probe => false,
+            };
+            let placed = batch.iter().enumerate();
+            placed
+                .filter(|(_, command)| is_frugal(command))
+                .map(|(place, command)| (place, command.what.clone(), command.now))
+                .collect()
+        })
+    }
+
+    /// Carries out `frugal` on a full disk, in the room of the reserve; returns their results by place.
+    fn retry(&mut self, frugal: Vec<Placed>) -> BTreeMap<usize, Result<Revision, Error>> {
+        if frugal.is_empty() || !self.disk.release_reserve() {
+            return BTreeMap::new();
+        }
+        tracing::warn!(n_commands = frugal.len(), "the disk is full; using the reserve");
+        // The room of the past is of more use now; a watch that needs it lists again.
+        self.shared.write(|mvcc| mvcc.compact(mvcc.revision()));
+        let mut pending = Pending::default();
+        let (mut answers, forgotten) = self.shared.read(|mvcc| {
+            let decided = frugal
+                .into_iter()
+                .map(|(place, what, now)| (place, decide_one(mvcc, &mut pending, what, now)));
+            (decided.collect::<BTreeMap<_, _>>(), mvcc.compacted())
+        });
+        match self.disk.write(pending.commits(), forgotten) {
+            Ok(()) => self.publish(pending),
+            Err(err) => {
+                self.doubtful = Some(pending);
+                let reached = self.settle().ok().map(|()| self.shared.read(Mvcc::revision));
+                for answer in answers.values_mut() {
+                    let has_landed =
+                        |revision: &Revision| reached.is_some_and(|it| *revision <= it);
+                    match (&answer, reached) {
+                        (Ok(revision), _) if has_landed(revision) => {}
+                        (_, Some(_)) => *answer = Err(not_written(&err)),
+                        (_, None) => {
+                            *answer = Err(Error::MaybeDone { source: err.to_string().into() });
+                        }
+                    }
+                }
+            }
+        }
+        self.disk.fill_reserve();
+        answers
     }
 
     fn publish(&self, pending: Pending) {
@@ -144,28 +225,52 @@ impl Writer {
 
 /// Decides each command on the state and on the ones before it.
 fn decide(mvcc: &Mvcc, pending: &mut Pending, batch: Vec<Command>) -> Vec<Answer> {
-    let decided = batch.into_iter().map(|Command { what, now, answer }| {
-        pending.expire(mvcc, now);
-        let decided = match what {
-            What::Txn(txn) => pending.txn(mvcc, txn, now),
-            What::EndLease(lease) => {
-                pending.end_lease(mvcc, lease);
-                Ok(mvcc.revision())
-            }
-            What::Expire => Ok(mvcc.revision()),
-        };
-        (answer, decided)
-    });
+    let decided = batch
+        .into_iter()
+        .map(|Command { what, now, answer }| (answer, decide_one(mvcc, pending, what, now)));
     decided.collect()
+}
+
+fn decide_one(
+    mvcc: &Mvcc,
+    pending: &mut Pending,
+    what: What,
+    now: Instant,
+) -> Result<Revision, Error> {
+    pending.expire(mvcc, now);
+    match what {
+        What::Txn(txn) => pending.txn(mvcc, txn, now),
+        What::EndLease(lease) => {
+            pending.end_lease(mvcc, lease);
+            Ok(mvcc.revision())
+        }
+        What::Expire | What::Probe => Ok(mvcc.revision()),
+    }
+}
+
+/// `true` if `write` removes a key, writes one that is not stored in the file, or replaces a value by
+/// one that is hardly larger.
+fn adds_nothing(mvcc: &Mvcc, write: &Write) -> bool {
+    match &write.op {
+        Op::Delete | Op::PutLeased(..) => true,
+        Op::Put(value) => mvcc.get(&write.key).is_some_and(|item| {
+            item.lease.is_none() && value.len() <= item.key_value.value.len() + MAX_GROWTH
+        }),
+    }
+}
+
+fn is_out_of_room(err: &IoError) -> bool {
+    matches!(
+        err.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+    )
 }
 
 /// What to say when it is certain that nothing was written.
 fn not_written(err: &IoError) -> Error {
     let source = err.to_string().into();
-    match err.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            Error::Full { source }
-        }
-        _ => Error::Unavailable { source },
+    match is_out_of_room(err) {
+        true => Error::Full { source },
+        false => Error::Unavailable { source },
     }
 }

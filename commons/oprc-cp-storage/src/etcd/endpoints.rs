@@ -6,6 +6,8 @@
 //! A connection on which a request timed out is given up, since it may be half-open: the request's
 //! own keep-alive pings end with it.
 
+mod login;
+
 use std::{
     pin::pin,
     sync::atomic::{AtomicUsize, Ordering},
@@ -13,9 +15,11 @@ use std::{
 };
 
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
+use futures::{StreamExt, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use self::login::Login;
 use super::{
     failure::{About, Failure},
     options::EtcdOptions,
@@ -29,6 +33,10 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long to wait when every member has refused for a reason that passes.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// A connection of this age that is refused is replaced, since the credentials may have changed. It
+/// bounds how often a password is sent that is refused.
+const LOGIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whether doing a call twice is the same as doing it once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +52,31 @@ pub(super) struct Endpoints {
     nodes: Vec<Node>,
     current: AtomicUsize,
     options: ConnectOptions,
+    login: Option<Login>,
     timeout: Duration,
 }
 
 struct Node {
     url: String,
-    client: Mutex<Option<(u64, Client)>>,
-    n_connects: Mutex<u64>,
+    client: Mutex<Option<Connected>>,
+    /// Held while connecting: a login is work for etcd, so calls that wait share one.
+    connecting: tokio::sync::Mutex<Connects>,
+}
+
+/// A connection in use.
+#[derive(Clone)]
+struct Connected {
+    connect: u64,
+    since: Instant,
+    client: Client,
+}
+
+/// The attempts to connect to one member.
+#[derive(Default)]
+struct Connects {
+    n: u64,
+    /// When the credentials were last refused, and why.
+    refused: Option<(Instant, String)>,
 }
 
 /// A connection that was used, so that it can be given up when it is still the one in use.
@@ -58,6 +84,15 @@ struct Node {
 pub(super) struct Used {
     node: usize,
     connect: u64,
+    /// When the connection was made; `None` if there was none.
+    since: Option<Instant>,
+}
+
+impl Used {
+    /// `true` if the credentials may have changed since the connection was made.
+    fn may_log_in_again(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() >= LOGIN_INTERVAL)
+    }
 }
 
 impl Endpoints {
@@ -65,14 +100,48 @@ impl Endpoints {
         let node = |url: &String| Node {
             url: url.clone(),
             client: Mutex::new(None),
-            n_connects: Mutex::new(0),
+            connecting: tokio::sync::Mutex::default(),
         };
         Self {
             nodes: options.endpoints.iter().map(node).collect(),
             current: AtomicUsize::new(0),
             options: connect_options(options),
+            login: Login::of(options),
             timeout: options.timeout,
         }
+    }
+
+    /// Sends `call` to all members at once and returns the index of the first that answers it.
+    pub(super) async fn first_to_answer<F>(
+        &self,
+        call: impl Fn(Client) -> F + Send + Sync,
+    ) -> Result<usize, Failure>
+    where
+        F: Future<Output = Result<(), etcd_client::Error>> + Send,
+    {
+        let deadline = Instant::now() + self.timeout;
+        let call = &call;
+        let mut calls: FuturesUnordered<_> = (0..self.nodes.len())
+            .map(|node| async move {
+                let answered = self.call_node(node, deadline, About::NOTHING, call).await;
+                answered.map(|()| node).map_err(|(_, failure)| failure)
+            })
+            .collect();
+        let mut worst = Failure::timeout();
+        while let Some(answered) = calls.next().await {
+            match answered {
+                Ok(node) => return Ok(node),
+                // A member that refuses says more than one that is not there.
+                Err(failure) if !worst.is_refusal() => worst = failure,
+                Err(_) => {}
+            }
+        }
+        Err(worst)
+    }
+
+    /// Uses member `node` from now on.
+    pub(super) fn prefer(&self, node: usize) {
+        self.current.store(node, Ordering::Relaxed);
     }
 
     /// Calls `call` with the member in use, and with the next ones when it fails, in the time that
@@ -91,22 +160,33 @@ impl Endpoints {
         let mut n_failed = 0;
         loop {
             let tried = self.call_once(self.attempt_deadline(repeat, deadline), about, &call).await;
-            let (used, failure) = match tried {
+            let failure = match tried {
                 Ok(answer) => return Ok(answer),
                 Err((_, failure @ (Failure::Final(_) | Failure::TooLarge(_)))) => {
                     return Err(failure);
                 }
-                Err((used, failure)) => (used, failure),
+                Err((used, failure @ Failure::Unauthorized(_))) => {
+                    if !used.may_log_in_again() {
+                        return Err(failure);
+                    }
+                    self.disconnect(used);
+                    failure
+                }
+                Err((used, failure)) => {
+                    self.give_up(used);
+                    failure
+                }
             };
             n_failed += 1;
-            self.give_up(used);
             let goes_on = match &failure {
                 Failure::NotSent(_) => {
                     n_not_sent += 1;
                     n_not_sent < self.nodes.len()
                 }
                 Failure::Unknown(_) => repeat == Repeat::Safe && n_failed <= self.nodes.len(),
-                Failure::TokenStale(_) => n_failed <= self.nodes.len() + 1,
+                Failure::TokenStale(_) | Failure::Unauthorized(_) => {
+                    n_failed <= self.nodes.len() + 1
+                }
                 Failure::NotDone(_) => true,
                 Failure::TooLarge(_) | Failure::Final(_) => false,
             };
@@ -125,7 +205,9 @@ impl Endpoints {
         let node = self.current.load(Ordering::Relaxed) % self.nodes.len();
         let connected = timeout_at(deadline, self.connect(node)).await;
         match connected.unwrap_or_else(|_| Err(Failure::timeout())) {
-            Ok((connect, client)) => Ok((Used { node, connect }, client)),
+            Ok(Connected { connect, since, client }) => {
+                Ok((Used { node, connect, since: Some(since) }, client))
+            }
             Err(failure) => {
                 self.next_after(node);
                 Err(failure)
@@ -136,9 +218,14 @@ impl Endpoints {
     /// Gives up the connection, if it is still in use, and goes on with the next member.
     pub(super) fn give_up(&self, used: Used) {
         self.next_after(used.node);
+        self.disconnect(used);
+    }
+
+    /// Gives up the connection, if it is still in use; the next one is made with new credentials.
+    fn disconnect(&self, used: Used) {
         if let Some(node) = self.nodes.get(used.node) {
             let mut client = node.client.lock();
-            if client.as_ref().is_some_and(|(connect, _)| *connect == used.connect) {
+            if client.as_ref().is_some_and(|connected| connected.connect == used.connect) {
                 *client = None;
             }
         }
@@ -163,14 +250,29 @@ impl Endpoints {
         F: Future<Output = Result<T, etcd_client::Error>> + Send,
     {
         let node = self.current.load(Ordering::Relaxed) % self.nodes.len();
-        let mut used = Used { node, connect: 0 };
+        self.call_node(node, deadline, about, call).await
+    }
+
+    async fn call_node<T, F>(
+        &self,
+        node: usize,
+        deadline: Instant,
+        about: About,
+        call: impl Fn(Client) -> F,
+    ) -> Result<T, (Used, Failure)>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>> + Send,
+    {
+        let mut used = Used { node, connect: 0, since: None };
         // Until there is a connection nothing is sent, so no answer means that nothing was done.
-        let (connect, client) = match timeout_at(deadline, self.connect(node)).await {
-            Ok(Ok(connected)) => connected,
+        let client = match timeout_at(deadline, self.connect(node)).await {
+            Ok(Ok(Connected { connect, since, client })) => {
+                used = Used { node, connect, since: Some(since) };
+                client
+            }
             Ok(Err(failure)) => return Err((used, failure)),
             Err(_) => return Err((used, Failure::NotSent("no connection in time".into()))),
         };
-        used.connect = connect;
         let answered = timeout_at(deadline, pin!(call(client))).await;
         match answered {
             Ok(Ok(answer)) => Ok(answer),
@@ -179,24 +281,36 @@ impl Endpoints {
         }
     }
 
-    async fn connect(&self, node: usize) -> Result<(u64, Client), Failure> {
+    async fn connect(&self, node: usize) -> Result<Connected, Failure> {
         let Some(node) = self.nodes.get(node) else {
             return Err(Failure::NotSent("there is no such member".into()));
         };
-        if let Some((connect, client)) = node.client.lock().as_ref() {
-            return Ok((*connect, client.clone()));
+        if let Some(connected) = node.client.lock().as_ref() {
+            return Ok(connected.clone());
         }
-        // Several may do so at once; the last one's is kept. Without a user this does no IO.
-        let client = Client::connect([&node.url], Some(self.options.clone()))
-            .await
-            .map_err(|err| not_done(Failure::of(err, About::NOTHING)))?;
-        let connect = {
-            let mut n_connects = node.n_connects.lock();
-            *n_connects += 1;
-            *n_connects
+        let mut connects = node.connecting.lock().await;
+        if let Some(connected) = node.client.lock().as_ref() {
+            return Ok(connected.clone());
+        }
+        if let Some((when, reason)) = &connects.refused
+            && when.elapsed() < LOGIN_INTERVAL
+        {
+            return Err(Failure::Unauthorized(reason.clone()));
+        }
+        let client = match &self.login {
+            None => login::connect(&node.url, self.options.clone()).await,
+            Some(login) => login.connect(&node.url, &self.options).await,
         };
-        *node.client.lock() = Some((connect, client.clone()));
-        Ok((connect, client))
+        let client = client.map_err(not_done).inspect_err(|failure| {
+            if let Failure::Unauthorized(reason) = failure {
+                connects.refused = Some((Instant::now(), reason.clone()));
+            }
+        })?;
+        connects.n += 1;
+        connects.refused = None;
+        let connected = Connected { connect: connects.n, since: Instant::now(), client };
+        *node.client.lock() = Some(connected.clone());
+        Ok(connected)
     }
 
     fn next_after(&self, node: usize) {
@@ -210,9 +324,11 @@ impl Endpoints {
 fn not_done(failure: Failure) -> Failure {
     match failure {
         Failure::Unknown(source) | Failure::TokenStale(source) => Failure::NotSent(source),
-        Failure::NotSent(_) | Failure::NotDone(_) | Failure::TooLarge(_) | Failure::Final(_) => {
-            failure
-        }
+        Failure::NotSent(_)
+        | Failure::NotDone(_)
+        | Failure::TooLarge(_)
+        | Failure::Unauthorized(_)
+        | Failure::Final(_) => failure,
     }
 }
 
@@ -226,10 +342,6 @@ fn connect_options(options: &EtcdOptions) -> ConnectOptions {
         // A member that has lost its leader says so instead of letting us wait.
         .with_require_leader(true)
         .with_auto_token_refresh(true);
-    if let Some(username) = &options.username {
-        let password = options.password.as_ref().map_or("", |password| password.reveal());
-        connect = connect.with_user(username, password);
-    }
     let is_tls = options.endpoints.iter().any(|url| url.starts_with("https://"));
     if is_tls {
         let mut tls = TlsOptions::new();

@@ -16,6 +16,9 @@ pub(super) enum Failure {
     NotDone(BoxError),
     /// As `NotDone`, and the token is to blame.
     TokenStale(BoxError),
+    /// The credentials were refused, or do not permit it: nothing was done. A new connection may have
+    /// newer ones.
+    Unauthorized(String),
     /// Nobody knows whether it was done.
     Unknown(BoxError),
     /// The answer does not fit into a message; a smaller page may.
@@ -29,9 +32,10 @@ impl Failure {
     pub(super) fn into_error(self) -> Error {
         match self {
             Self::Final(err) => err,
+            Self::Unauthorized(reason) => Error::Unauthorized { reason },
+            Self::TokenStale(source) => Error::Unauthorized { reason: source.to_string() },
             Self::NotSent(source)
             | Self::NotDone(source)
-            | Self::TokenStale(source)
             | Self::Unknown(source)
             | Self::TooLarge(source) => Error::Unavailable { source },
         }
@@ -41,10 +45,17 @@ impl Failure {
     pub(super) fn into_write_error(self) -> Error {
         match self {
             Self::Unknown(source) | Self::TooLarge(source) => Error::MaybeDone { source },
-            Self::Final(_) | Self::NotSent(_) | Self::NotDone(_) | Self::TokenStale(_) => {
-                self.into_error()
-            }
+            Self::Final(_)
+            | Self::NotSent(_)
+            | Self::NotDone(_)
+            | Self::TokenStale(_)
+            | Self::Unauthorized(_) => self.into_error(),
         }
+    }
+
+    /// `true` if the store answered, and would answer the same call in the same way.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Final(_) | Self::Unauthorized(_))
     }
 
     pub(super) fn timeout() -> Self {
@@ -93,6 +104,14 @@ impl Failure {
         }
         if says("invalid auth token") || says("revision of auth store is old") {
             return Self::TokenStale(status.into());
+        }
+        if says("user name is empty")
+            || says("authentication failed")
+            // The client has tried to renew its token at an etcd whose authentication was switched off.
+            || says("authentication is not enabled")
+            || matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated)
+        {
+            return Self::Unauthorized(message.to_owned());
         }
         let is_passing = ["no leader", "too many requests", "not capable", "learner"];
         if is_passing.iter().any(|what| says(&format!("etcdserver: {what}"))) {

@@ -23,7 +23,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use etcd_client::{Client, GetOptions, GetResponse, ResponseHeader};
 
-pub use self::options::{EtcdOptions, Secret};
+pub use self::options::{EtcdOptions, Password, Secret};
 use self::{
     endpoints::{Endpoints, Repeat},
     failure::{About, Failure},
@@ -59,12 +59,12 @@ impl fmt::Debug for EtcdStore {
 }
 
 impl EtcdStore {
-    /// Connects, and reads once, so that what is wrong is said now.
+    /// Connects to the member that first answers a read, so that a mistake is reported now.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when no member answers; [`Error::Refused`] when the options are wrong,
-    /// or the user or its password are.
+    /// [`Error::Unavailable`] when no member answers; [`Error::Refused`] when the options are wrong;
+    /// [`Error::Unauthorized`] when the user or its password are.
     pub async fn connect(options: EtcdOptions) -> Result<Self, Error> {
         if options.endpoints.is_empty() {
             return Err(Error::Refused { reason: "no endpoint is configured".to_owned() });
@@ -77,8 +77,22 @@ impl EtcdStore {
             max_txn_ops: options.max_txn_ops.saturating_sub(limits::RESERVED_TXN_OPS),
         };
         let store = Self { inner: Arc::new(inner) };
-        store.head().await?;
+        store.choose_member().await?;
         Ok(store)
+    }
+
+    /// Asks all members side by side: a silent one must not delay the start.
+    async fn choose_member(&self) -> Result<(), Error> {
+        let key = self.inner.keys.full(HEAD_KEY);
+        let read = |client: Client| {
+            let key = key.clone();
+            let options = GetOptions::new().with_keys_only();
+            async move { client.kv_client().get(key, Some(options)).await.map(drop) }
+        };
+        let first = self.inner.calls.first_to_answer(read).await.map_err(Failure::into_error)?;
+        self.inner.calls.prefer(first);
+        self.inner.watches.prefer(first);
+        Ok(())
     }
 
     /// Makes etcd forget what was before `revision`, of all its keys, for good.
@@ -185,6 +199,18 @@ impl Store for EtcdStore {
             return Err(Error::Conflict { keys: transaction::failing_keys(&txn, &response) });
         }
         Ok(revision_of(response.header()))
+    }
+
+    /// A transaction whose condition never holds: it needs a quorum, the permission to write and room,
+    /// and makes no revision.
+    async fn probe(&self) -> Result<(), Error> {
+        let request = transaction::never(&self.inner.keys);
+        let call = |client: Client| {
+            let request = request.clone();
+            async move { client.kv_client().txn(request).await }
+        };
+        let response = self.inner.calls.call(Repeat::Safe, About::NOTHING, call).await;
+        response.map(|_| ()).map_err(Failure::into_error)
     }
 
     async fn watch(&self, prefix: &str, from: Revision) -> Result<Watch, Error> {

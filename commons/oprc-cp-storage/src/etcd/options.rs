@@ -1,6 +1,6 @@
 //! How to reach etcd.
 
-use std::{fmt, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use crate::limits::ETCD_TXN_OPS;
 
@@ -15,7 +15,7 @@ pub struct EtcdOptions {
     /// The user, where etcd asks for one.
     pub username: Option<String>,
     /// The user's password.
-    pub password: Option<Secret>,
+    pub password: Option<Password>,
     /// Who signed the members' certificates, PEM.
     pub ca_cert_pem: Option<String>,
     /// Our certificate, PEM.
@@ -45,6 +45,35 @@ impl EtcdOptions {
             timeout: Duration::from_secs(5),
             max_txn_ops: ETCD_TXN_OPS,
         }
+    }
+}
+
+/// A user's password, read anew for each connection. A password that worked before is tried again
+/// where the new one is refused, so that it can be changed here first and in etcd afterwards.
+#[derive(Clone)]
+pub struct Password(Arc<dyn Fn() -> io::Result<Secret> + Send + Sync>);
+
+impl Password {
+    /// The password that `read` returns at that time.
+    pub fn new(read: impl Fn() -> io::Result<Secret> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// A password that does not change.
+    #[must_use]
+    pub fn fixed(text: impl Into<String>) -> Self {
+        let secret = Secret::new(text);
+        Self::new(move || Ok(secret.clone()))
+    }
+
+    pub(super) fn read(&self) -> io::Result<Secret> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
     }
 }
 

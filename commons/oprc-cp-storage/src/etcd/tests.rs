@@ -1,5 +1,7 @@
 //! The suite on a real etcd, and what only etcd can do to us.
 
+mod health;
+
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, PermissionType, TlsOptions};
@@ -8,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{EtcdOptions, EtcdStore, Secret};
+use super::{EtcdOptions, EtcdStore, Password, Secret};
 use crate::{
     Check, Error, Precondition, Revision, SharedStore, Txn, Watch,
     testing::{
@@ -274,7 +276,7 @@ async fn nothing_listens() {
 #[test]
 fn secrets_are_not_shown() {
     let mut options = EtcdOptions::new(vec![], "/");
-    options.password = Some(Secret::new("hunter2"));
+    options.password = Some(Password::fixed("hunter2"));
     options.client_key_pem = Some(Secret::new("hunter2"));
     assert!(!format!("{options:?}").contains("hunter2"));
 }
@@ -376,16 +378,16 @@ async fn check_tls_users_and_tokens(config: EtcdConfig) {
 
     let with_user = |username: &str, password: &str| EtcdOptions {
         username: Some(username.to_owned()),
-        password: Some(Secret::new(password)),
+        password: Some(Password::fixed(password)),
         ..pki.options(&etcd)
     };
     let err = EtcdStore::connect(with_user("pm", "wrong")).await.unwrap_err();
-    assert!(matches!(&err, Error::Refused { reason } if reason.contains("authentication failed")));
+    assert!(matches!(&err, Error::Unauthorized { reason } if reason.contains("failed")), "{err:?}");
     let elsewhere = EtcdOptions { key_prefix: "/else".to_owned(), ..with_user("pm", "right") };
     let err = EtcdStore::connect(elsewhere).await.unwrap_err();
-    assert!(matches!(&err, Error::Refused { reason } if reason.contains("permission denied")));
+    assert!(matches!(&err, Error::Unauthorized { reason } if reason.contains("denied")), "{err:?}");
     let got = open.txn(txn([put("b", Precondition::Absent, "1")])).await;
-    assert!(matches!(got, Err(Error::Refused { .. })), "without a user: {got:?}");
+    assert!(matches!(got, Err(Error::Unauthorized { .. })), "without a user: {got:?}");
 
     let store: SharedStore = Arc::new(EtcdStore::connect(with_user("pm", "right")).await.unwrap());
     let mut last = create(&store, "a", "0").await;

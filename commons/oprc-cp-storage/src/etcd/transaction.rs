@@ -38,6 +38,14 @@ pub(super) fn request(keys: &Keys, txn: &Txn) -> etcd_client::Txn {
     etcd_client::Txn::new().when(compares).and_then(writes).or_else(gets)
 }
 
+/// A write that never happens. etcd checks permissions and room for it all the same, since it looks at
+/// all operations of a transaction before it compares anything.
+pub(super) fn never(keys: &Keys) -> etcd_client::Txn {
+    let head = keys.full(HEAD_KEY);
+    let never = Compare::mod_revision(head.clone(), CompareOp::Equal, i64::MAX);
+    etcd_client::Txn::new().when([never]).and_then([TxnOp::put(head, "", None)])
+}
+
 /// The keys whose precondition failed, by what the failed transaction showed.
 pub(super) fn failing_keys(txn: &Txn, response: &TxnResponse) -> Vec<String> {
     let preconditions = preconditions(txn);

@@ -40,9 +40,7 @@ pub(super) async fn watch(inner: Arc<Inner>, prefix: &str, from: Revision) -> Re
     // A token that has expired since the connection was made is told only after the start, and by
     // etcd 3.5.1 as a lack of permission. With a new connection there is a new token.
     let (used, stream) = match start(&inner, prefix, from).await {
-        Err(Failure::TokenStale(_) | Failure::Final(Error::Refused { .. })) => {
-            start(&inner, prefix, from).await
-        }
+        Err(Failure::TokenStale(_) | Failure::Unauthorized(_)) => start(&inner, prefix, from).await,
         started => started,
     }
     .map_err(Failure::into_error)?;
@@ -102,7 +100,7 @@ fn cancellation(response: &WatchResponse, next: Revision) -> Failure {
         return Failure::TokenStale(reason.into());
     }
     if reason.contains("permission denied") {
-        return Failure::Final(Error::Refused { reason: reason.to_owned() });
+        return Failure::Unauthorized(reason.to_owned());
     }
     Failure::Unknown(format!("etcd ended the watch: {reason}").into())
 }

@@ -242,7 +242,7 @@ fn conclude(answer: Result<Revision, Error>, mut members: Vec<Request>) -> Vec<R
             again
         }
         // Somebody's lease is gone, or somebody's key may not be written: nothing was done.
-        Error::LeaseGone(_) | Error::Refused { .. } => {
+        Error::LeaseGone(_) | Error::Refused { .. } | Error::Unauthorized { .. } => {
             members.iter_mut().for_each(|member| member.is_alone = true);
             members
         }
@@ -324,6 +324,11 @@ impl<S: Store> Store for GroupCommit<S> {
         answered.await.unwrap_or_else(|_| {
             Err(Error::MaybeDone { source: "the transaction was abandoned".into() })
         })
+    }
+
+    /// Goes alone: its precondition fails, and would make a merged transaction fail.
+    async fn probe(&self) -> Result<(), Error> {
+        self.inner.store.probe().await
     }
 
     async fn get(&self, key: &str) -> Result<Option<KeyValue>, Error> {

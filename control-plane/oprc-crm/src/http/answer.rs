@@ -122,7 +122,7 @@ fn kind_of(err: &Error) -> (StatusCode, &'static str) {
         Error::Expired { .. } => (StatusCode::GONE, "revision_expired"),
         Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         Error::Damaged { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
-        Error::Store(StoreError::Refused { .. }) => {
+        Error::Store(StoreError::Refused { .. } | StoreError::Unauthorized { .. }) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "store_refused")
         }
         Error::Store(StoreError::Full { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "store_full"),

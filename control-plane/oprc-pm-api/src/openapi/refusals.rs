@@ -46,6 +46,7 @@ pub(super) const READ: &[Refusal] = &[
     (400, "unknown_parameter", "A query parameter that the operation does not know."),
     (500, "unreadable_object", "The stored value cannot be read."),
     (503, "not_ready", "Starting."),
+    (503, "store_unauthorized", "The store refuses the credentials of this server."),
     (503, "unavailable", "The store is out of reach."),
 ];
 
@@ -64,6 +65,11 @@ pub(super) const WRITE: &[Refusal] = &[
     (503, "audit_unavailable", "Writes must be told and cannot be; nothing was written."),
     (503, "maybe_done", "The store did not answer: it may have landed; repeating it is safe."),
     (503, "not_ready", "Starting."),
+    (
+        503,
+        "store_unauthorized",
+        "The store refuses the credentials of this server; nothing was written.",
+    ),
     (503, "unavailable", "The store is out of reach; nothing was written."),
     (507, "store_full", "The store has no room; reads go on."),
 ];

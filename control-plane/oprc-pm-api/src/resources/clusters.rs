@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::{Row, following, holds, missing, watch};
 use crate::{
     answer,
-    call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
+    call::{Answer, App, Call, SharedApp, consistency, name, tagged},
     error::ApiError,
     etag, list,
     params::Params,
@@ -30,7 +30,7 @@ type Write = fn(&App, &mut Vec<u8>, &ClusterRow) -> Result<(), serde_json::Error
 
 fn row(state: &State, name: &ClusterName, entry: &Entry<Stored<ClusterSpec>>) -> ClusterRow {
     let status = state.cluster_statuses.get(name).cloned();
-    Row { entry: entry.clone(), status, is_stale: is_leaderless(state) }
+    Row { entry: entry.clone(), status, is_stale: state.are_statuses_stale() }
 }
 
 /// The cluster as it was at some revision.
@@ -149,7 +149,8 @@ async fn one(
     params.finish()?;
     let name: ClusterName = name(&path_name)?;
     let is_stale = app.settle(consistency).await?;
-    let row = find(&app.cache.read(), &name)?;
+    let mut row = find(&app.cache.read(), &name)?;
+    row.is_stale |= is_stale.0;
     tagged(&call.headers, &row.tag(), is_stale, |buffer| write(&app, buffer, &row))
 }
 

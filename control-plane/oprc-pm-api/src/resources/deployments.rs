@@ -21,7 +21,7 @@ use super::{
 use crate::{
     answer,
     auth::Grants,
-    call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
+    call::{Answer, App, Call, SharedApp, consistency, name, tagged},
     error::ApiError,
     etag,
     list::{self, Chunk},
@@ -98,7 +98,8 @@ pub(crate) async fn get(
     params.finish()?;
     let key: DeploymentKey = name(&path_key)?;
     let is_stale = app.settle(consistency).await?;
-    let row = find(&app.cache.read(), call.by.grants(), &key)?;
+    let mut row = find(&app.cache.read(), call.by.grants(), &key)?;
+    row.is_stale |= is_stale.0;
     tagged(&call.headers, &row.tag(), is_stale, |buffer| write(buffer, &row))
 }
 
@@ -122,7 +123,7 @@ fn row(
     entry: &Entry<Stored<OClassDeployment>>,
 ) -> DeploymentRow {
     let status = status(state, key, entry);
-    Row { entry: entry.clone(), status: status.cloned(), is_stale: is_leaderless(state) }
+    Row { entry: entry.clone(), status: status.cloned(), is_stale: state.are_statuses_stale() }
 }
 
 /// The deployment as it was at some revision.

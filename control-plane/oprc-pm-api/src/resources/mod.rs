@@ -46,7 +46,7 @@ pub(crate) struct Row<S, T> {
     pub(crate) entry: Entry<Stored<S>>,
     /// The status, if it speaks of this incarnation.
     pub(crate) status: Option<Entry<T>>,
-    /// Whether nobody keeps the status.
+    /// `true` if the status may be out of date.
     pub(crate) is_stale: bool,
 }
 

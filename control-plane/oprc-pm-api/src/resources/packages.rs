@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     answer,
-    call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
+    call::{Answer, App, Call, SharedApp, consistency, name, tagged},
     error::ApiError,
     etag, list,
     params::Params,
@@ -134,13 +134,14 @@ pub(crate) async fn get(
             .map(|entry| row(&state, &name, entry))
             .ok_or_else(|| missing(&state, &Key::Package(name.clone()), "package", name.as_str()))
     };
-    let row = found?;
+    let mut row = found?;
+    row.is_stale |= is_stale.0;
     tagged(&call.headers, &row.tag(), is_stale, |buffer| write(buffer, &row))
 }
 
 fn row(state: &State, name: &PackageName, entry: &Entry<Stored<OPackage>>) -> PackageRow {
     let status = state.package_statuses.get(name).cloned();
-    shown(&Documented { entry: entry.clone(), status }, is_leaderless(state))
+    shown(&Documented { entry: entry.clone(), status }, state.are_statuses_stale())
 }
 
 /// The package as it was at some revision.

@@ -26,6 +26,9 @@ pub(crate) async fn ready(Shared(app): SharedApp) -> Answer {
     } else if !position.is_live {
         reasons.push("the store is out of reach".to_owned());
     }
+    if let Some(outage) = app.cache.writes().outage() {
+        reasons.push(format!("writes fail: {}", outage.reason));
+    }
     reasons.extend((app.readiness)());
     let is_ready = reasons.is_empty();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

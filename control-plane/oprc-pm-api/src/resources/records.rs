@@ -14,7 +14,7 @@ use oprc_models::{
 use super::{following, visible, watch};
 use crate::{
     auth::Grants,
-    call::{Answer, App, Call, SharedApp, consistency, is_leaderless, name, tagged},
+    call::{Answer, App, Call, SharedApp, consistency, name, tagged},
     error::ApiError,
     list::{self, Chunk},
     splice::Object,
@@ -40,7 +40,7 @@ impl list::Item for RecordRow {
 /// Whether what `cluster` last said may be out of date.
 pub(crate) fn is_silent(state: &State, cluster: &ClusterName) -> bool {
     let status = state.cluster_statuses.get(cluster);
-    is_leaderless(state) || !status.is_some_and(|status| status.value.is_connected())
+    state.are_statuses_stale() || !status.is_some_and(|status| status.value.is_connected())
 }
 
 /// The record as it was at some revision.
@@ -74,7 +74,8 @@ pub(crate) async fn get(Shared(app): SharedApp, Path(id): Path<String>, call: Ca
     params.finish()?;
     let id: UnitId = name(&id)?;
     let is_stale = app.settle(consistency).await?;
-    let row = find(&app.cache.read(), call.by.grants(), &id, cluster.as_ref())?;
+    let mut row = find(&app.cache.read(), call.by.grants(), &id, cluster.as_ref())?;
+    row.is_stale |= is_stale.0;
     let tag = crate::etag::document(row.entry.revision, None, row.is_stale);
     tagged(&call.headers, &tag, is_stale, |buffer| write(buffer, &row))
 }

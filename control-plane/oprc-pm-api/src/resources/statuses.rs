@@ -40,7 +40,8 @@ pub(crate) async fn get(Shared(app): SharedApp, Path(id): Path<String>, call: Ca
     let is_stale = app.settle(consistency).await?;
     let (row, unit_cluster, package) = {
         let state = app.cache.read();
-        let (row, unit_cluster) = look_up(&state, call.by.grants(), &id)?;
+        let (mut row, unit_cluster) = look_up(&state, call.by.grants(), &id)?;
+        row.is_stale |= is_stale.0;
         let package = state.packages.get(&row.entry.value.spec.package_name);
         let package = package.map(|entry| entry.value.meta.generation);
         (row, unit_cluster, package)

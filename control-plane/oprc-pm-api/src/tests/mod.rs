@@ -12,6 +12,7 @@ mod hostile;
 mod inline;
 mod lists;
 mod observed;
+mod outage;
 mod same;
 mod specs;
 mod staging;

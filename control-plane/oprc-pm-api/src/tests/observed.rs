@@ -46,7 +46,7 @@ fn part(cluster: &str, condition: &str) -> Value {
 }
 
 /// `d` on east and west: a record, a unit and a part of the status on each.
-async fn placed(world: &World) {
+pub(super) async fn placed(world: &World) {
     world.put("/api/v1/deployments/d", deployment("d", "shop")).await;
     let uid = world.meta("deployments/d").await.unwrap().uid;
     for there in ["east", "west"] {

@@ -15,7 +15,9 @@ use http_body_util::BodyExt;
 use oprc_controller_runtime::cache::{Cache, Freshness};
 use oprc_cp_storage::{
     Error, KeyValue, LeaseId, Op, Page, Precondition, Revision, Store, Txn, Watch, Write,
-    keys::Key, memory::MemoryStore,
+    health::{Measured, WriteHealth},
+    keys::Key,
+    memory::MemoryStore,
 };
 use oprc_models::meta::{Meta, Stored, Timestamp};
 use parking_lot::Mutex;
@@ -40,6 +42,8 @@ pub(super) enum Fault {
     MaybeDone,
     /// There is no room.
     Full,
+    /// The credentials are refused.
+    Unauthorized,
     /// The deployments from this key on are gone, as in a store that was restored.
     Forgets(&'static str),
 }
@@ -50,6 +54,8 @@ pub(super) struct FaultyStore {
     pub(super) memory: Arc<MemoryStore>,
     pub(super) fault: Mutex<Option<Fault>>,
     pub(super) is_lost: AtomicBool,
+    /// Every call is refused for the credentials.
+    pub(super) is_unauthorized: AtomicBool,
     pub(super) n_txns: AtomicU64,
     pub(super) n_calls: AtomicU64,
     /// Counted down with each transaction: the fault strikes the one that finds zero.
@@ -60,6 +66,10 @@ pub(super) struct FaultyStore {
     pub(super) max_txn_ops: Option<usize>,
     /// Ends the watches.
     pub(super) watch_ends: Arc<Notify>,
+}
+
+fn unauthorized() -> Error {
+    Error::Unauthorized { reason: "told to".to_owned() }
 }
 
 fn lost() -> Error {
@@ -74,6 +84,9 @@ impl FaultyStore {
 
     fn reach(&self) -> Result<(), Error> {
         self.n_calls.fetch_add(1, Ordering::SeqCst);
+        if self.is_unauthorized.load(Ordering::SeqCst) {
+            return Err(unauthorized());
+        }
         if self.is_lost.load(Ordering::SeqCst) { Err(lost()) } else { Ok(()) }
     }
 }
@@ -114,6 +127,7 @@ impl Store for FaultyStore {
         }
         match fault {
             Some(Fault::Lost) => Err(lost()),
+            Some(Fault::Unauthorized) => Err(unauthorized()),
             Some(Fault::Full) => Err(Error::Full { source: "quota".into() }),
             Some(Fault::MaybeDone) => {
                 self.memory.txn(txn).await?;
@@ -286,7 +300,8 @@ impl World {
         access: Access,
     ) -> Self {
         let stop = CancellationToken::new();
-        let cache = Cache::new(store.clone());
+        let writes: Arc<WriteHealth> = Arc::default();
+        let cache = Cache::with_health(store.clone(), 0, Arc::clone(&writes));
         let patience = Duration::from_secs(2);
         let (freshness, asking) =
             Freshness::new(Arc::clone(&cache), store.clone(), patience, stop.clone());
@@ -298,7 +313,7 @@ impl World {
         static SECONDS: AtomicI64 = AtomicI64::new(1_700_000_000);
         static UIDS: AtomicU64 = AtomicU64::new(1);
         let state = ApiState {
-            store: store.clone(),
+            store: Arc::new(Measured::new(store.clone(), writes)),
             cache: Arc::clone(&cache),
             owner: "oprc-pm".into(),
             freshness,

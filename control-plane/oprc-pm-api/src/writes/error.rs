@@ -148,6 +148,13 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+    /// The store refused our credentials; nothing was written.
+    #[error("the store refuses the credentials of this server; nothing was written")]
+    Unauthorized {
+        /// The cause.
+        #[source]
+        source: BoxError,
+    },
     /// The store refused, and would again.
     #[error("the store refused the write")]
     Refused {
@@ -173,6 +180,7 @@ impl From<StoreError> for Error {
             StoreError::Unavailable { source } => Self::Unavailable { source },
             StoreError::MaybeDone { source } => Self::MaybeDone { source },
             StoreError::Full { source } => Self::Full { source },
+            StoreError::Unauthorized { .. } => Self::Unauthorized { source: Box::new(error) },
             StoreError::Conflict { .. }
             | StoreError::Compacted { .. }
             | StoreError::LeaseGone(_)

@@ -1,6 +1,6 @@
 //! Filling the cache and keeping it up to date: list, watch, resume or list again.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::StreamExt;
@@ -169,7 +169,7 @@ async fn fill_with_past(cache: &Cache) -> Result<Option<State>, Error> {
 
 /// Lists everything at one revision: `at`, or now.
 async fn list(cache: &Cache, mut at: Option<Revision>) -> Result<State, Error> {
-    let mut state = State::default();
+    let mut state = State::measured_by(Arc::clone(&cache.writes));
     let mut after: Option<String> = None;
     loop {
         let page = cache.store.list("", after.as_deref(), PAGE, at).await?;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use oprc_cp_storage::{Revision, SharedStore};
+use oprc_cp_storage::{Error, Revision, SharedStore};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -18,9 +18,12 @@ const MAX_WAITING: usize = 65_536;
 #[derive(Clone)]
 pub struct Freshness {
     cache: Arc<Cache>,
-    waiting: mpsc::Sender<oneshot::Sender<Revision>>,
+    waiting: mpsc::Sender<oneshot::Sender<Answer>>,
     patience: Duration,
 }
+
+/// The store's head, or why it is not known.
+type Answer = Result<Revision, Stale>;
 
 /// Why the cache cannot be shown to be fresh.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,9 @@ pub enum Stale {
     /// The store did not say how far it is.
     #[error("the store is out of reach")]
     OutOfReach,
+    /// The store refuses the credentials.
+    #[error("the store refuses our credentials")]
+    Unauthorized,
     /// The cache did not get there in time.
     #[error(transparent)]
     Behind(#[from] Behind),
@@ -56,13 +62,14 @@ impl Freshness {
         self.waiting.try_send(sender).map_err(|_| Stale::OutOfReach)?;
         let answer = tokio::time::timeout(self.patience, answer).await;
         let Ok(Ok(head)) = answer else { return Err(Stale::OutOfReach) };
+        let head = head?;
         Ok(self.cache.wait_for(head, self.patience).await?)
     }
 }
 
 async fn ask(
     store: SharedStore,
-    mut inbox: mpsc::Receiver<oneshot::Sender<Revision>>,
+    mut inbox: mpsc::Receiver<oneshot::Sender<Answer>>,
     stop: CancellationToken,
 ) {
     let mut waiters = Vec::new();
@@ -75,7 +82,10 @@ async fn ask(
         match store.head().await {
             Ok(head) => waiters.drain(..).for_each(|waiter| {
                 // A reader that has gone needs no answer.
-                let _ = waiter.send(head);
+                let _ = waiter.send(Ok(head));
+            }),
+            Err(Error::Unauthorized { .. }) => waiters.drain(..).for_each(|waiter| {
+                let _ = waiter.send(Err(Stale::Unauthorized));
             }),
             Err(error) => {
                 tracing::debug!(error = %error, "head of the store is not known");

@@ -31,7 +31,7 @@ use std::{
     time::Duration,
 };
 
-use oprc_cp_storage::{Revision, SharedStore};
+use oprc_cp_storage::{Revision, SharedStore, health::WriteHealth};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +56,7 @@ pub type Trigger = Arc<dyn Fn(&Changed, &State) + Send + Sync>;
 /// The watch cache. Shared by reference; filled and kept by [`Cache::run`].
 pub struct Cache {
     store: SharedStore,
+    writes: Arc<WriteHealth>,
     state: RwLock<State>,
     position: Progress,
     feed: Feed,
@@ -89,9 +90,16 @@ impl Cache {
     /// still has. So a watch can be resumed at a process that has only just begun.
     #[must_use]
     pub fn with_past(store: SharedStore, past: u64) -> Arc<Self> {
+        Self::with_health(store, past, Arc::default())
+    }
+
+    /// As [`Cache::with_past`]. While `writes` reports an outage, statuses are stale.
+    #[must_use]
+    pub fn with_health(store: SharedStore, past: u64, writes: Arc<WriteHealth>) -> Arc<Self> {
         Arc::new(Self {
             store,
-            state: RwLock::new(State::default()),
+            state: RwLock::new(State::measured_by(Arc::clone(&writes))),
+            writes,
             position: Progress::default(),
             feed: Feed::new(),
             past,
@@ -107,6 +115,12 @@ impl Cache {
     /// as long as a look takes, since the cache cannot take a change in the meantime.
     pub fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read()
+    }
+
+    /// Whether writes to the store succeed.
+    #[must_use]
+    pub fn writes(&self) -> &Arc<WriteHealth> {
+        &self.writes
     }
 
     /// Where the cache stands.

@@ -23,7 +23,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use oprc_cp_storage::{Change, KeyValue, Revision, keys::Key};
+use oprc_cp_storage::{Change, KeyValue, Revision, health::WriteHealth, keys::Key};
 use oprc_models::{
     bundle::Bundle,
     cluster::{ClusterSpec, ClusterStatus},
@@ -115,6 +115,8 @@ pub struct State {
     /// their absence elsewhere, and nothing may overwrite them.
     pub unreadable: BTreeMap<Key, String>,
 
+    /// Whether this process's writes reach the store.
+    pub(super) writes: Arc<WriteHealth>,
     /// The revision that this is the state of. Set by whoever applies changes.
     pub(super) revision: Revision,
     status_counts: StatusCounts,
@@ -144,6 +146,18 @@ fn none<T>() -> &'static BTreeSet<T> {
 }
 
 impl State {
+    /// An empty state, whose statuses are stale while `writes` reports an outage.
+    pub(super) fn measured_by(writes: Arc<WriteHealth>) -> Self {
+        Self { writes, ..Self::default() }
+    }
+
+    /// `true` if stored statuses may be out of date: no replica leads, or writes fail, so that what is
+    /// observed cannot be stored.
+    #[must_use]
+    pub fn are_statuses_stale(&self) -> bool {
+        self.leaders.is_empty() || self.writes.is_failing()
+    }
+
     /// The deployments that have a unit on `cluster`.
     #[must_use]
     pub fn units_of_cluster(&self, cluster: &ClusterName) -> &BTreeSet<DeploymentKey> {

@@ -52,6 +52,8 @@ impl<'a> Candidate<'a> {
                 turn = self.wait_for_turn() => turn,
             };
             let claimed = match turn {
+                // A term in which nothing can be written helps no one.
+                Ok(true) if self.options.is_cut_off() => Ok(None),
                 Ok(true) => self.claim().await,
                 Ok(false) => {
                     failures = 0;

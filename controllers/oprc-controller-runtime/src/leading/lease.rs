@@ -16,6 +16,8 @@ pub(super) enum Loss {
     LeaseGone,
     /// The key was removed, or is another's.
     KeyGone,
+    /// Our writes have failed for [`Options::write_patience`], and those of another replica may not.
+    WritesFail,
 }
 
 impl Loss {
@@ -24,6 +26,7 @@ impl Loss {
             Self::Unanswered => "unanswered",
             Self::LeaseGone => "lease_gone",
             Self::KeyGone => "key_gone",
+            Self::WritesFail => "writes_fail",
         }
     }
 }
@@ -49,6 +52,7 @@ impl Lease<'_> {
             loss = self.run_out() => loss,
             loss = self.watch_key() => loss,
             loss = self.renew() => loss,
+            loss = self.fail_to_write() => loss,
         }
     }
 
@@ -81,6 +85,20 @@ impl Lease<'_> {
                 }
             }
             sleep_until(sent + self.options.renew_every()).await;
+        }
+    }
+
+    /// Ends when our writes fail though the lease is renewed: etcd renews one without a password.
+    ///
+    /// A full store does not count. And as no replica stands for election while its own writes fail,
+    /// a cause that all replicas share costs each of them at most one term.
+    async fn fail_to_write(&self) -> Loss {
+        let Some(writes) = &self.options.writes else { return std::future::pending().await };
+        loop {
+            sleep(self.options.renew_every()).await;
+            if writes.is_cut_off_for(self.options.write_patience()) {
+                return Loss::WritesFail;
+            }
         }
     }
 

@@ -20,10 +20,10 @@ mod lease;
 mod runtime;
 mod term;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use oprc_cp_storage::{Error, Revision, SharedStore};
+use oprc_cp_storage::{Error, Revision, SharedStore, health::WriteHealth};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
@@ -55,6 +55,9 @@ pub struct Options {
     pub grace: Duration,
     /// The seed of the jitter with which a candidate retries.
     pub seed: u64,
+    /// Whether this replica's writes succeed. A leader whose writes fail gives its term up, and a
+    /// candidate does not stand; `None`: neither.
+    pub writes: Option<Arc<WriteHealth>>,
 }
 
 impl Options {
@@ -67,7 +70,7 @@ impl Options {
     #[must_use]
     pub fn new(key: impl Into<String>, identity: impl Into<String>, seed: u64) -> Self {
         let grace = Duration::from_secs(7);
-        Self { key: key.into(), identity: identity.into(), ttl_secs: 5, grace, seed }
+        Self { key: key.into(), identity: identity.into(), ttl_secs: 5, grace, seed, writes: None }
     }
 
     /// How long the lease lives.
@@ -80,6 +83,18 @@ impl Options {
     #[must_use]
     pub fn renew_every(&self) -> Duration {
         self.ttl() / 5
+    }
+
+    /// How long the writes of a leader may fail until it gives its term up: twice the lease's life, so
+    /// that an election inside etcd is over by then.
+    #[must_use]
+    pub fn write_patience(&self) -> Duration {
+        self.ttl() * 2
+    }
+
+    /// `true` while this replica's writes fail for a reason that others may not share.
+    fn is_cut_off(&self) -> bool {
+        self.writes.as_ref().is_some_and(|writes| writes.is_cut_off_for(Duration::ZERO))
     }
 
     /// How long after the last renewal that was answered the term ends: 0.6 of the lease's life.

@@ -61,7 +61,8 @@ async fn write_all(shared: &Shared, context: &Context) -> std::convert::Infallib
                 match error {
                     StoreError::Conflict { .. }
                     | StoreError::LeaseGone(_)
-                    | StoreError::Unavailable { .. } => give_back(shared, chunk),
+                    | StoreError::Unavailable { .. }
+                    | StoreError::Unauthorized { .. } => give_back(shared, chunk),
                     StoreError::MaybeDone { .. }
                     | StoreError::Compacted { .. }
                     | StoreError::Full { .. }

@@ -93,8 +93,8 @@ pub enum Contents {
 pub struct Snapshot {
     /// The object.
     pub contents: Contents,
-    /// Whether nobody led, so that nobody kept statuses; of a record, also that its cluster was not
-    /// heard from.
+    /// `true` if statuses were stale, see [`State::are_statuses_stale`]; of a record, also if its
+    /// cluster was not connected.
     pub is_stale: bool,
 }
 
@@ -154,7 +154,7 @@ impl State {
             let status = self.cluster_statuses.get(cluster);
             !status.is_some_and(|status| status.value.is_connected())
         };
-        let is_stale = self.leaders.is_empty()
+        let is_stale = self.are_statuses_stale()
             || matches!(object, Object::Record(cluster, _) if is_silent(cluster));
         Some(Snapshot { contents, is_stale })
     }

@@ -30,6 +30,10 @@ pub(super) enum Fault {
     FakesKeepAlivesAndIsDeaf,
     /// Leases run out between the transaction and the next call.
     RevokesAfterTxn,
+    /// Writes are refused for the credentials. Leases are kept alive all the same, as by etcd.
+    RefusesWrites,
+    /// Writes find no room.
+    IsFull,
 }
 
 #[derive(Clone, Default)]
@@ -94,6 +98,8 @@ impl Store for Faulty {
                 maybe()
             }
             Fault::LosesTxns => maybe(),
+            Fault::RefusesWrites => Err(Error::Unauthorized { reason: "told to".to_owned() }),
+            Fault::IsFull => Err(Error::Full { source: "told to be".into() }),
             Fault::RevokesAfterTxn => {
                 let leases = txn.writes.iter().filter_map(|write| match write.op {
                     oprc_cp_storage::Op::PutLeased(_, lease) => Some(lease),

@@ -1,6 +1,7 @@
 //! Elections among a few replicas, each with its own way to one store, some of them broken.
 
 mod faulty;
+mod writes;
 
 use std::sync::{
     Arc,
@@ -66,7 +67,15 @@ fn stand_counted(
     body: Body,
     n_leading: &Arc<AtomicUsize>,
 ) -> Replica {
-    let options = Options::new(KEY, identity, 7);
+    stand_with(store, Options::new(KEY, identity, 7), body, n_leading)
+}
+
+fn stand_with(
+    store: &Faulty,
+    options: Options,
+    body: Body,
+    n_leading: &Arc<AtomicUsize>,
+) -> Replica {
     let election = Election::new(Arc::new(store.clone()), options);
     let is_leading = election.term();
     let (send, terms) = mpsc::unbounded_channel();
