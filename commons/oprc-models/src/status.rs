@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     condition::Condition,
-    meta::Generation,
+    meta::{Generation, Meta},
     names::{ClusterName, PackageName, UnitId},
     record::{FunctionStatus, RunCondition},
     unit::Desired,
@@ -42,6 +42,19 @@ pub struct DeploymentStatus {
     /// The newest unit generation that was given out; the next is greater.
     #[serde(default)]
     pub unit_generation: u64,
+}
+
+impl DeploymentStatus {
+    /// Returns `true` if this is the status of the incarnation that `meta` belongs to, in its present
+    /// package.
+    ///
+    /// Until a controller has seen a move to another package, the status is the former package's, which
+    /// a caller who sees the present one may not know.
+    #[must_use]
+    pub fn is_of(&self, meta: &Meta) -> bool {
+        self.uid == meta.uid
+            && meta.package_since.is_none_or(|since| self.observed_generation >= since)
+    }
 }
 
 /// A deployment's status on one cluster.

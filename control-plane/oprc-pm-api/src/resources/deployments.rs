@@ -7,7 +7,7 @@ use oprc_cp_storage::keys::Key;
 use oprc_models::{
     deployment::OClassDeployment,
     document,
-    meta::{Meta, Stored},
+    meta::Stored,
     names::{BundleName, ClusterName, DeploymentKey, Key as ClassKey, PackageName},
     record::RunCondition,
     status::DeploymentStatus,
@@ -132,8 +132,7 @@ pub(crate) fn shown(
     is_stale: bool,
 ) -> DeploymentRow {
     let entry = deployment.entry.clone();
-    let status =
-        deployment.status.as_ref().filter(|status| is_of(&entry.value.meta, &status.value));
+    let status = deployment.status.as_ref().filter(|status| status.value.is_of(&entry.value.meta));
     Row { status: status.cloned(), entry, is_stale }
 }
 
@@ -143,16 +142,7 @@ fn status<'s>(
     entry: &Entry<Stored<OClassDeployment>>,
 ) -> Option<&'s Entry<DeploymentStatus>> {
     let status = state.deployment_statuses.get(key);
-    status.filter(|status| is_of(&entry.value.meta, &status.value))
-}
-
-/// Returns `true` if `status` is of this incarnation of the deployment, in its present package.
-///
-/// Until a controller has seen a move to another package, the status is the former package's, which
-/// a caller who sees the present one may not know.
-fn is_of(meta: &Meta, status: &DeploymentStatus) -> bool {
-    status.uid == meta.uid
-        && meta.package_since.is_none_or(|since| status.observed_generation >= since)
+    status.filter(|status| status.value.is_of(&entry.value.meta))
 }
 
 /// The status of a deployment that no controller has looked at yet.

@@ -240,12 +240,12 @@ impl<'s, K: Name> Iterator for Candidates<'s, K> {
 
 impl State {
     /// The run state of the deployment `key`: `PENDING` until a controller has looked at this
-    /// incarnation.
+    /// incarnation, in its present package.
     #[must_use]
     pub fn run_state(&self, key: &DeploymentKey) -> Option<RunCondition> {
         let deployment = self.deployments.get(key)?;
         let status = self.deployment_statuses.get(key);
-        let status = status.filter(|status| status.value.uid == deployment.value.meta.uid);
+        let status = status.filter(|status| status.value.is_of(&deployment.value.meta));
         Some(status.map_or_else(RunCondition::default, |status| status.value.condition))
     }
 

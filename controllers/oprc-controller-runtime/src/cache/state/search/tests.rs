@@ -30,7 +30,7 @@ fn labels(rng: &mut fastrand::Rng) -> Value {
 fn document(key: &str, rng: &mut fastrand::Rng) -> Value {
     let meta = json!({
         "uid": pick(&["u", "v"], rng), "generation": 1, "created_at": Timestamp::UNIX_EPOCH,
-        "updated_at": Timestamp::UNIX_EPOCH, "bundle": rng.bool().then(|| pick(&["b", "c"], rng)),
+        "updated_at": Timestamp::UNIX_EPOCH, "package_since": rng.bool().then_some(2), "bundle": rng.bool().then(|| pick(&["b", "c"], rng)),
     });
     match key.split('/').collect::<Vec<_>>()[..] {
         ["packages", name] => json!({"meta": meta, "spec": {
@@ -46,7 +46,7 @@ fn document(key: &str, rng: &mut fastrand::Rng) -> Value {
                 "target_env": cluster, "generation": 1, "spec_hash": "", "owner": "",
                 "created_at": Timestamp::UNIX_EPOCH}}),
         _ => json!({
-            "uid": pick(&["u", "v"], rng), "observed_generation": 1,
+            "uid": pick(&["u", "v"], rng), "observed_generation": rng.u8(1..=2),
             "condition": RUN_STATES[rng.usize(0..RUN_STATES.len())]}),
     }
 }
@@ -112,7 +112,10 @@ fn naive_deployments(state: &State, criteria: &[Criterion]) -> Vec<String> {
             }
             Criterion::RunState(wanted) => {
                 let status = state.deployment_statuses.get(key).map(|entry| &entry.value);
-                let status = status.filter(|status| status.uid == stored.meta.uid);
+                let since = stored.meta.package_since.unwrap_or_default();
+                let status = status.filter(|status| {
+                    status.uid == stored.meta.uid && status.observed_generation >= since
+                });
                 status.map_or(RunCondition::Pending, |status| status.condition) == *wanted
             }
             Criterion::Tag(_) => false,
