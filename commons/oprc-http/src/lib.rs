@@ -105,7 +105,7 @@ pub async fn serve(
 /// As [`serve`], with another clock.
 async fn serve_by(
     listener: TcpListener,
-    tls: Option<Acceptor>,
+    tls: Option<Arc<Tls>>,
     router: Router,
     grace: Duration,
     stop: CancellationToken,

@@ -12,7 +12,6 @@ use oprc_models::{
 };
 
 use crate::{
-    Limits,
     call::{App, Call},
     error::ApiError,
     share::{Admission, Holder, Share},

@@ -150,7 +150,11 @@ mod tests {
             let (reading, finished) = (Arc::clone(&readers), Arc::clone(&finished));
             let received = Received::spaces(LARGE, address(1), Admission::default());
             of_one.push(tokio::spawn(async move {
-                reading.read(received, move |_, _, _| drop(finished.lock().recv())).await
+                reading
+                    .read(received, move |_, _, _| {
+                        let _ = finished.lock().recv();
+                    })
+                    .await
             }));
         }
         let received = Received::spaces(LARGE, address(2), Admission::default());

@@ -89,7 +89,7 @@ impl FromStr for HostName {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-        if let Some(address) = inner.unwrap_or(text).parse::<IpAddr>().ok() {
+        if let Ok(address) = inner.unwrap_or(text).parse::<IpAddr>() {
             return match address {
                 IpAddr::V4(_) if inner.is_some() => Err(Invalid),
                 IpAddr::V4(address) => Ok(Self(address.to_string().into())),

@@ -16,6 +16,7 @@ use std::{
 use futures::{FutureExt, StreamExt, future::join_all};
 use tempfile::TempDir;
 
+use self::reserve::small_file_system;
 use super::{EmbeddedStore, OpenError, disk::Disk};
 use crate::{
     Error, Op, Precondition, Revision, SharedStore, Store, Txn, Write,
@@ -299,30 +300,6 @@ async fn a_full_file_system_is_told_and_survived() {
     drop(store);
     let store: SharedStore = Arc::new(EmbeddedStore::open(&path).unwrap());
     assert_eq!(list_all(&store, "", 100).await.0.len(), n_written + 1);
-}
-
-/// A file system of `size` at `path`, until what is returned is dropped; `None`, with a line on
-/// standard error, where this process may not mount one.
-fn small_file_system(path: &Path, size: &str) -> Option<Unmount> {
-    let mount = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-        .arg(path)
-        .stderr(Stdio::null())
-        .status();
-    if !mount.is_ok_and(|status| status.success()) {
-        crate::testing::skip("this process may not mount a file system");
-        return None;
-    }
-    Some(Unmount(path.to_owned()))
-}
-
-struct Unmount(PathBuf);
-
-impl Drop for Unmount {
-    fn drop(&mut self) {
-        // Lazily: files in it may still be open when a test fails.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 /// Names the file that a child process of [`kill_minus_nine`] writes to.

@@ -6,6 +6,7 @@
 use std::str::FromStr;
 
 use axum::extract::{Path, State as Shared};
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
 use oprc_controller_runtime::cache::{Archive, Entry, State};

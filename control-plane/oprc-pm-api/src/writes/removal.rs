@@ -27,7 +27,7 @@ impl Writes {
             return Err(Error::NotReady);
         }
         self.freshness.wait().await?;
-        let stamp = Stamp { now: (self.now)(), new_uid: &*self.new_uid };
+        let stamp = self.stamp((self.now)());
         let decision = {
             let state = self.cache.read();
             decide(&View::new(&state, &Seen::default(), Scope::alone()), &stamp)?

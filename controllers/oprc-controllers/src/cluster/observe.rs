@@ -13,7 +13,7 @@ use oprc_models::{
     names::UnitId,
     record::DeploymentRecord,
 };
-use oprc_observability::{Brief, Report};
+use oprc_observability::Brief;
 use oprc_planning::unit::Observation;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 

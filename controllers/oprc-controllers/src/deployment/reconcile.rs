@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use oprc_controller_runtime::{cache::State, controller::Requeue};
 use oprc_cp_storage::{Check, Write, keys::Key};
 use oprc_models::{
-    names::{ClusterName, DeploymentKey, PackageName, UnitId},
+    names::{ClusterName, DeploymentKey, UnitId},
     record::StoredRecord,
     unit::StoredUnit,
 };

@@ -5,6 +5,30 @@ use crate::testing::conformance::delete;
 
 const BIG: usize = 1 << 20;
 
+/// A file system of `size` at `path`, until what is returned is dropped; `None`, with a line on
+/// standard error, where this process may not mount one.
+pub(super) fn small_file_system(path: &Path, size: &str) -> Option<Unmount> {
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+        .arg(path)
+        .stderr(Stdio::null())
+        .status();
+    if !mount.is_ok_and(|status| status.success()) {
+        crate::testing::skip("this process may not mount a file system");
+        return None;
+    }
+    Some(Unmount(path.to_owned()))
+}
+
+pub(super) struct Unmount(PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        // Lazily: files in it may still be open when a test fails.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
 #[tokio::test]
 async fn full_disk_is_emptied_through_the_reserve() {
     let dir = TempDir::new().unwrap();

@@ -55,5 +55,6 @@ pub(crate) fn metrics(_: &mut Schemas) -> Operation {
         .refuses(&[
             (401, "unauthenticated", "Where they are not open to all: no token, or a wrong one."),
             (404, "route_not_found", "This process renders no metrics."),
+            (421, "misdirected_request", "Without authentication, another host is meant."),
         ])
 }
