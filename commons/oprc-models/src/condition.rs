@@ -7,7 +7,7 @@ use crate::meta::Timestamp;
 
 /// Types of conditions that controllers write, each with the status that means that all is well:
 /// `None` where neither does.
-pub const TYPES: [(&str, Option<Truth>); 9] = [
+pub const TYPES: [(&str, Option<Truth>); 12] = [
     ("Ready", Some(Truth::True)),
     ("Progressing", None),
     ("Degraded", Some(Truth::False)),
@@ -15,7 +15,10 @@ pub const TYPES: [(&str, Option<Truth>); 9] = [
     ("ReconcileFailed", Some(Truth::False)),
     ("Fenced", Some(Truth::True)),
     ("ListingFailed", Some(Truth::False)),
+    ("Orphans", None),
     ("OrphansHeld", Some(Truth::False)),
+    ("Shared", Some(Truth::False)),
+    ("StoreWentBack", None),
     ("MostClustersVanished", Some(Truth::False)),
 ];
 

@@ -8,7 +8,7 @@ mod summary;
 use std::collections::{BTreeMap, BTreeSet};
 
 use oprc_models::{
-    cluster::ClusterStatus,
+    cluster::{ClusterStatus, TERM_TOO_OLD},
     condition::{Condition, Truth, carry_transitions},
     deployment::OClassDeployment,
     meta::{Generation, Stored, Timestamp},
@@ -347,6 +347,8 @@ fn status<'a>(
             && let Some(refusal) = health::current_refusal(unit, record)
         {
             refused.push((parts.len(), health::describe(refusal).0));
+        } else if part.reason == TERM_TOO_OLD {
+            refused.push((parts.len(), TERM_TOO_OLD));
         }
         parts.push(without_former(part, &spec.spec.package_name, unit, record));
     }

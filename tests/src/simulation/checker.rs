@@ -405,7 +405,8 @@ impl World {
                 continue;
             }
             let observed = part.observed_generation.unwrap_or_default();
-            let is_refused = matches!(part.reason.as_str(), "Refused" | "ReconcileFailed");
+            let is_refused =
+                matches!(part.reason.as_str(), "Refused" | "ReconcileFailed" | "TermTooOld");
             if observed != part.generation && !is_refused {
                 self.violated(format!(
                     "RUNNING is said of {name} on {} at generation {observed}, want {}, for {}",

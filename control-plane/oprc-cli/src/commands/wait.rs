@@ -211,7 +211,14 @@ fn words(kind: Kind) -> &'static [&'static str] {
         Kind::Deployment | Kind::Record => {
             &["Pending", "Deploying", "Running", "Down", "Deleted", "Unknown"]
         }
-        Kind::Cluster => &["Unknown", "Connected", "Unreachable", "Unauthorized", "Misidentified"],
+        Kind::Cluster => &[
+            "Unknown",
+            "Connected",
+            "Unreachable",
+            "Unauthorized",
+            "Misidentified",
+            "NOT_CONFIGURED",
+        ],
         Kind::Package | Kind::Class | Kind::Function | Kind::Bundle | Kind::RoleBinding => &[],
     }
 }

@@ -209,7 +209,6 @@ impl Agent {
         view.newer_term.is_some() && view.tells_term
     }
 
-    /// Who calls.
     /// Who calls for no write in particular.
     pub(crate) fn caller(&self) -> Caller {
         self.caller_for(None)

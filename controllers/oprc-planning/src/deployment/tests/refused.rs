@@ -1,6 +1,7 @@
 //! Updates that clusters refuse, and targets that cannot be used: what the status says of each.
 
 use oprc_models::{
+    cluster::TERM_TOO_OLD,
     condition::{Condition, Truth, find},
     record::{Refusal, RunCondition},
 };
@@ -134,6 +135,25 @@ fn parts_that_refuse_are_told_from_parts_that_are_down() {
         assert_eq!((told.status, told.reason.as_str()), progressing, "{answers:?}");
         assert_eq!(said(&world, "Degraded").status, degraded, "{answers:?}");
     }
+}
+
+/// A CRM that refuses the leader's term takes no update either: what ran is said to run.
+#[test]
+fn refused_term_leaves_what_ran_running() {
+    let held = Some((1, RunCondition::Running));
+    let mut world = world(&[Answer { held, refused: None }]);
+    assert_eq!(world.status.as_ref().unwrap().condition, RunCondition::Deploying);
+    let message = "term 15 is too old: 102 was seen".to_owned();
+    let fenced = Condition::new("Fenced", Truth::False, TERM_TOO_OLD, message, 0, at(0));
+    world.clusters.get_mut("east").unwrap().conditions = vec![fenced];
+    world.settle();
+    let status = world.status.as_ref().unwrap();
+    assert_eq!(status.condition, RunCondition::Running);
+    assert_eq!(status.clusters[0].observed_generation, Some(1));
+    let progressing = said(&world, "Progressing");
+    assert_eq!((progressing.status, progressing.reason.as_str()), (Truth::False, TERM_TOO_OLD));
+    assert!(progressing.message.contains("102 was seen"), "{}", progressing.message);
+    assert_eq!(said(&world, "Degraded").status, Truth::False, "it is no outage");
 }
 
 /// An outage below a refused update is told by both: the state of what ran, and the refusal.
