@@ -278,7 +278,10 @@ impl<'b> Builder<'b> {
         if self.n_all_nodes > self.most.nodes {
             return Err(format!("more than {} values", self.most.nodes));
         }
-        self.budget.value(node.as_text().map_or(0, str::len))?;
+        // A key is charged as such, when it is placed.
+        if !self.is_at_key() {
+            self.budget.value(node.as_text().map_or(0, str::len))?;
+        }
         if anchor > 0 {
             self.n_anchors += 1;
             if self.n_anchors > MAX_ANCHORS {
@@ -290,6 +293,12 @@ impl<'b> Builder<'b> {
             self.anchors.insert(anchor, Anchored { node, size });
         }
         self.place(node, size)
+    }
+
+    /// `true` if the next value is the key of an entry.
+    fn is_at_key(&self) -> bool {
+        let content = self.open.last().map(|open| &open.content);
+        matches!(content, Some(Content::Mapping { key: None, .. }))
     }
 
     fn expand(&mut self, anchor: usize) -> Result<(), String> {
