@@ -30,8 +30,8 @@ use tokio::{
 use crate::{
     CallError, Caller, Crm, Deleted, Page, Watch,
     answer::{Answer, Cause},
-    clip,
     credentials::Credentials,
+    health,
     metrics::{self, Measured},
     options::{CrmOptions, InvalidOptions},
     records,
@@ -267,11 +267,7 @@ impl Crm for HttpCrm {
             reply: transport::Wanted::Document { limit_bytes: MAX_DOCUMENT_BYTES },
             is_change: false,
         };
-        let read = |reply| {
-            let mut health: ClusterHealth = whole(reply)?.document()?;
-            clip::bound_health(&mut health);
-            Ok(health)
-        };
+        let read = |reply| health::health(&whole(reply)?);
         self.call(&request, read).await
     }
 

@@ -15,6 +15,7 @@ pub mod breaker;
 mod clip;
 mod credentials;
 mod error;
+mod health;
 mod http;
 mod metrics;
 mod options;
