@@ -76,7 +76,7 @@ struct Told<'a>(&'a (dyn std::error::Error + 'static));
 impl std::fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let is_list = self.0.is::<oprc_config::Mistakes>()
-            || matches!(self.0.downcast_ref(), Some(StartError::Several(_)));
+            || matches!(self.0.downcast_ref::<StartError>(), Some(StartError::Several(_)));
         if is_list { write!(f, "{}", self.0) } else { write!(f, "{}", Report(self.0)) }
     }
 }

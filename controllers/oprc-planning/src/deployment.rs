@@ -244,9 +244,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Gives `unit` the hash that it had `before`, if both ask for the same. A version that hashed lists
-/// in the order in which they were written made another one; CRMs take a changed hash for a changed
-/// unit and would replace what runs.
+/// Keeps the hash of `before` if both ask for the same: older versions hashed lists in their order.
 fn keep_hash(unit: &mut DeploymentUnit, before: &DeploymentUnit) {
     if unit.spec_hash != before.spec_hash && unit.has_same_content(before) {
         unit.spec_hash.clone_from(&before.spec_hash);

@@ -51,7 +51,7 @@ impl World {
 
 fn packages_of(wish: &Wish) -> Vec<&OPackage> {
     match wish {
-        Wish::PutPackage(package) => vec![package],
+        Wish::PutPackage(package) => vec![&**package],
         Wish::PushBundle(push) => {
             let packages = push.documents.iter().filter_map(|document| match &document.spec {
                 DocumentSpec::Package(package) => Some(package),
