@@ -90,7 +90,7 @@ fn check_transfer(version: Version, headers: &HeaderMap) -> Result<(), Refusal> 
         return Ok(());
     }
     if version < Version::HTTP_11 {
-        return Err(Refusal::bad("Transfer-Encoding is not of HTTP/1.0"));
+        return Err(Refusal::bad("want no Transfer-Encoding in a request of version 1.0"));
     }
     if headers.contains_key(header::CONTENT_LENGTH) {
         return Err(Refusal::bad("want Transfer-Encoding or Content-Length, not both"));

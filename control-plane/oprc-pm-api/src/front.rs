@@ -68,7 +68,7 @@ impl Lanes {
         };
         let admission = Admission::default();
         // Authentication comes later, and counts the subject.
-        admission.add(resource.take(Holder::of(extensions))?);
+        admission.add(resource.take(Holder::address(extensions))?);
         Ok(admission)
     }
 }

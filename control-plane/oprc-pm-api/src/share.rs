@@ -59,6 +59,14 @@ impl Holder {
         address.map(Self::Address).into_iter().chain(subject.map(Self::Subject)).collect()
     }
 
+    /// The address that the extensions of a request name, for limits that come before
+    /// authentication.
+    pub(crate) fn address(extensions: &Extensions) -> Vec<Self> {
+        let mut holders = Self::of(extensions);
+        holders.retain(|holder| matches!(holder, Self::Address(_)));
+        holders
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Address(_) => "address",

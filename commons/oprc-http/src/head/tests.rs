@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{Router, body::Bytes, routing::any};
+use axum::{Router, body::Bytes};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -14,8 +14,8 @@ async fn serve() -> (std::net::SocketAddr, tokio_util::sync::DropGuard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let echo = any(|body: Bytes| async move { format!("{} bytes", body.len()) });
-    let router = Router::new().fallback_service(echo);
+    let router =
+        Router::new().fallback(|body: Bytes| async move { format!("{} bytes", body.len()) });
     tokio::spawn(crate::serve(listener, None, router, Duration::from_secs(1), stop.clone()));
     (address, stop.drop_guard())
 }
@@ -104,7 +104,10 @@ async fn heads_are_bounded() {
     let (address, _server) = serve().await;
     let check = async |what: &str, n: usize, request: String, want: u16| {
         let answer = answer(address, &request).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {want} ")), "{what} of {n}: {answer:.60?}");
+        // A connection that is closed on unread bytes is reset, and its answer may be lost.
+        let is_lost = want == 431 && answer.is_empty();
+        let is_answered = answer.starts_with(&format!("HTTP/1.1 {want} "));
+        assert!(is_answered || is_lost, "{what} of {n}: {answer:.60?}");
     };
     for (n, want) in [(30 << 10, 200), (34 << 10, 431), (63 << 10, 431), (100 << 10, 431)] {
         let long = "x".repeat(n);
@@ -117,6 +120,8 @@ async fn heads_are_bounded() {
     // hyper answers for a target that the buffer does not hold.
     let target = "x".repeat(100 << 10);
     let answer = answer(address, &format!("GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
-    let is_refused = answer.starts_with("HTTP/1.1 431 ") || answer.starts_with("HTTP/1.1 414 ");
+    let is_refused = answer.is_empty()
+        || answer.starts_with("HTTP/1.1 431 ")
+        || answer.starts_with("HTTP/1.1 414 ");
     assert!(is_refused, "{answer:.60?}");
 }
