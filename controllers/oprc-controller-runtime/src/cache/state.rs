@@ -9,6 +9,7 @@ mod bundles;
 mod changed;
 mod counts;
 mod differences;
+mod health;
 mod intents;
 mod packed;
 mod published;
@@ -146,18 +147,6 @@ fn none<T>() -> &'static BTreeSet<T> {
 }
 
 impl State {
-    /// An empty state, whose statuses are stale while `writes` reports an outage.
-    pub(super) fn measured_by(writes: Arc<WriteHealth>) -> Self {
-        Self { writes, ..Self::default() }
-    }
-
-    /// `true` if stored statuses may be out of date: no replica leads, or writes fail, so that what is
-    /// observed cannot be stored.
-    #[must_use]
-    pub fn are_statuses_stale(&self) -> bool {
-        self.leaders.is_empty() || self.writes.is_failing()
-    }
-
     /// The deployments that have a unit on `cluster`.
     #[must_use]
     pub fn units_of_cluster(&self, cluster: &ClusterName) -> &BTreeSet<DeploymentKey> {
