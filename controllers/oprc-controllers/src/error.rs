@@ -36,7 +36,7 @@ pub enum Error {
         generation: u64,
         /// The cause.
         #[source]
-        source: CallError,
+        source: Box<CallError>,
         /// Package of the unit.
         package: Option<PackageName>,
         /// How long to wait at the least.

@@ -89,10 +89,10 @@ impl ReconcileError for Error {
 
     fn reason(&self) -> Option<&'static str> {
         match self {
-            Self::Call { source: CallError::Refused { .. } | CallError::Stale { .. }, .. } => {
-                Some("Refused")
-            }
-            Self::Call { .. } => Some("CallFailed"),
+            Self::Call { source, .. } => match **source {
+                CallError::Refused { .. } | CallError::Stale { .. } => Some("Refused"),
+                _ => Some("CallFailed"),
+            },
             Self::Unreadable { .. } => Some("Unreadable"),
             // Someone else wrote first, or nobody can write: no news of this key.
             Self::Store(_) | Self::Behind(_) => None,

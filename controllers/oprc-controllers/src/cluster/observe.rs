@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::{
     agent::{Agent, Failure, MAX_OTHERS, Work},
     listing::{Listing, ListingError, list},
+    mirror::Mirror,
 };
 
 const LISTINGS_FAILED: &str = "oprc_pm_crm_listings_failed_total";
@@ -188,7 +189,7 @@ fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
     let mut rest = Vec::new();
     let changed: BTreeSet<UnitId>;
     let mut not_written = BTreeSet::new();
-    let mut others = BTreeSet::new();
+    let others;
     let (n_held, n_orphans, n_unmanaged, unreadable);
     {
         let state = agent.context.cache.read();
@@ -219,19 +220,9 @@ fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
         let held = mirror.records().map(|(id, _)| id);
         not_written.extend(held.filter(|id| !is_stored(id)).cloned());
 
-        let mut without_unit = BTreeSet::new();
-        let mut n_ours = 0;
-        for (id, record) in mirror.records() {
-            if !is_ours(agent, &state, record) {
-                note_other(&mut others, &record.owner);
-                continue;
-            }
-            n_ours += 1;
-            if !has_unit(agent, &state, id) {
-                without_unit.insert(id.clone());
-            }
-        }
-        n_unmanaged = mirror.records().count() - n_ours;
+        let found = owners(agent, &state, &mirror);
+        let (n_ours, without_unit) = (found.n_ours, found.without_unit);
+        (others, n_unmanaged) = (found.others, found.n_others);
         let is_too_many = without_unit.len() > FEW_ORPHANS && without_unit.len() * 2 > n_ours;
         n_held = if is_too_many { without_unit.len() } else { 0 };
         n_orphans = if is_too_many { 0 } else { without_unit.len() };
@@ -256,9 +247,31 @@ fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
             tell_of_listing(agent, message);
         }
         view.n_unmanaged = u64::try_from(n_unmanaged).unwrap_or(u64::MAX);
-        view.n_held_orphans = n_held;
-        view.n_orphans = n_orphans;
         view.others = others;
+    }
+    note_orphans(agent, n_held, n_orphans);
+    agent.release();
+    for id in &not_written {
+        agent.records.offer(id.clone(), Priority::Resync);
+    }
+    for id in changed {
+        agent.records.add(id, Priority::Resync);
+    }
+    for work in news {
+        agent.units.add(work, Priority::Resync);
+    }
+    for work in rest {
+        agent.units.offer(work, Priority::Resync);
+    }
+    agent.status_changed();
+    Ok(())
+}
+
+/// Notes the orphans of a complete listing: those that are held, or those that are to be deleted.
+fn note_orphans(agent: &Agent, n_held: usize, n_orphans: usize) {
+    {
+        let mut view = agent.view.lock();
+        (view.n_held_orphans, view.n_orphans) = (n_held, n_orphans);
         if let Some((_, n_listings)) = &mut view.went_back {
             *n_listings = n_listings.saturating_add(1);
         }
@@ -275,21 +288,35 @@ fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
             format!("{n_orphans} records of ours have no unit; deleted if the next listing agrees")
         });
     }
-    agent.release();
-    for id in &not_written {
-        agent.records.offer(id.clone(), Priority::Resync);
+}
+
+/// The records of a CRM by their owner.
+struct Owners {
+    /// Records of this installation.
+    n_ours: usize,
+    /// Those of them without a unit.
+    without_unit: BTreeSet<UnitId>,
+    /// Records of others.
+    n_others: usize,
+    /// The first of the other owners.
+    others: BTreeSet<String>,
+}
+
+fn owners(agent: &Agent, state: &State, mirror: &Mirror) -> Owners {
+    let (without_unit, others) = (BTreeSet::new(), BTreeSet::new());
+    let mut found = Owners { n_ours: 0, without_unit, n_others: 0, others };
+    for (id, record) in mirror.records() {
+        if !is_ours(agent, state, record) {
+            found.n_others += 1;
+            note_other(&mut found.others, &record.owner);
+            continue;
+        }
+        found.n_ours += 1;
+        if !has_unit(agent, state, id) {
+            found.without_unit.insert(id.clone());
+        }
     }
-    for id in changed {
-        agent.records.add(id, Priority::Resync);
-    }
-    for work in news {
-        agent.units.add(work, Priority::Resync);
-    }
-    for work in rest {
-        agent.units.offer(work, Priority::Resync);
-    }
-    agent.status_changed();
-    Ok(())
+    found
 }
 
 /// Returns `true` if the record is this installation's: by its owner, or, where it was written before

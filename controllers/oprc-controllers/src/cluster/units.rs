@@ -392,8 +392,13 @@ impl<'a> Call<'a> {
         }
         self.end(verdict);
         let (cluster, retry_after) = (agent.cluster.clone(), error.retry_after());
-        let error =
-            Error::Call { cluster, generation, source: error, package: Some(package), retry_after };
+        let error = Error::Call {
+            cluster,
+            generation,
+            source: Box::new(error),
+            package: Some(package),
+            retry_after,
+        };
         if agent.next_probe().is_some() && retry_after.is_none() {
             // The breaker is open: it paces the tries, and all goes on at once when it heals. A CRM
             // that said when to come back is not asked sooner for that.

@@ -60,10 +60,9 @@ struct Decided {
     subject: Subject,
 }
 
-/// The writes that carry out the plan.
-fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result<Decided, Error> {
-    let state = context.cache.read();
-    require_readable(&state, |unreadable| match unreadable {
+/// Returns `true` if the plan of the deployment `key` rests on what `unreadable` holds.
+fn rests_on(state: &State, key: &DeploymentKey, unreadable: &Key) -> bool {
+    match unreadable {
         Key::Deployment(other) | Key::DeploymentStatus(other) | Key::Unit(_, other) => other == key,
         Key::Package(name) => state.deployments_of_package(name).contains(key),
         // It might be the one that is pinned.
@@ -83,7 +82,13 @@ fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result
         | Key::Events(_)
         | Key::Installation
         | Key::Leader(_) => false,
-    })?;
+    }
+}
+
+/// The writes that carry out the plan.
+fn decide(context: &Context, awaiting: &Awaiting, key: &DeploymentKey) -> Result<Decided, Error> {
+    let state = context.cache.read();
+    require_readable(&state, |unreadable| rests_on(&state, key, unreadable))?;
     let spec = state.deployments.get(key);
     let status = state.deployment_statuses.get(key);
     let (units, records) = held(&state, key);
