@@ -116,9 +116,8 @@ pub struct State {
     /// their absence elsewhere, and nothing may overwrite them.
     pub unreadable: BTreeMap<Key, String>,
 
-    /// Whether this process's writes reach the store.
     pub(super) writes: Arc<WriteHealth>,
-    /// The revision that this is the state of. Set by whoever applies changes.
+    /// Revision of this state, set when changes are applied.
     pub(super) revision: Revision,
     status_counts: StatusCounts,
     units_of_cluster: BTreeMap<ClusterName, BTreeSet<DeploymentKey>>,
@@ -142,8 +141,7 @@ pub struct State {
 
 /// An empty set, for look-ups that find nothing.
 fn none<T>() -> &'static BTreeSet<T> {
-    // A `BTreeSet` without elements has no allocation, so one constant serves every type.
-    const { &BTreeSet::new() }
+    const { &BTreeSet::new() } // Without elements it has no allocation.
 }
 
 impl State {
