@@ -11,7 +11,11 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-#[expect(clippy::print_stdout, reason = "a benchmark prints its results")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a benchmark measures real time and prints its results"
+)]
 fn main() {
     println!(
         "| shape | bytes | ms | peak, KiB | peak per byte | outcome |\n|---|--:|--:|--:|--:|---|"

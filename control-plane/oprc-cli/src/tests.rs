@@ -93,7 +93,7 @@ async fn exits_with_2_for_usage() {
         ("apply -f {}/empty", "has no .yaml"),
         ("apply -f - -f -", "only once"),
         ("apply -f - --timeout soon", "is not a length of time"),
-        ("delete cluster east", "a cluster cannot be deleted"),
+        ("delete class Cart", "a class cannot be deleted"),
         ("delete package shop --cluster east", "--cluster is for a deployment"),
         ("wait package shop --for=ready", "want condition=NAME"),
         ("wait class Cart --for=delete", "no condition of its own"),

@@ -40,9 +40,8 @@ pub(crate) fn page(body: &[u8], owner: &str) -> Result<(Page, u64), CallError> {
 /// Reads each record on its own, so that one does not hide the others.
 fn page_by_record(body: &[u8], owner: &str) -> Result<(Page, u64), CallError> {
     let mut page: Value = parse(body)?;
-    let items = match page.get_mut("items").map(Value::take) {
-        Some(Value::Array(items)) => items,
-        Some(_) | None => return Err(Cause::garbage("a page without items")),
+    let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) else {
+        return Err(Cause::garbage("a page without items"));
     };
     if let Value::Object(fields) = &mut page {
         fields.insert("items".to_owned(), Value::Array(Vec::new()));

@@ -101,8 +101,7 @@ fn every_mistake_is_reported_at_once() {
         &[
             (
                 "OPRC_PM_CRM_DEFAULT_CLUSTER",
-                "\"west\" is not a configured cluster; configured: east; OPRC_PM_CRM_<ID>_NAME gives a \
-                 cluster another name than its id",
+                "\"west\" is not a configured cluster; configured: east; did you mean east?",
             ),
             (
                 "OPRC_PM_CRM_EAST_TOKN",

@@ -99,7 +99,8 @@ fn cancellation(response: &WatchResponse, next: Revision) -> Failure {
     if reason.contains("auth token") {
         return Failure::TokenStale(reason.into());
     }
-    if reason.contains("permission denied") {
+    // The first where authentication was switched on after the connection was made.
+    if reason.contains("user name is empty") || reason.contains("permission denied") {
         return Failure::Unauthorized(reason.to_owned());
     }
     Failure::Unknown(format!("etcd ended the watch: {reason}").into())

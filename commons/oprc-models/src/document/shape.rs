@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::Node;
+use super::{Node, typed::MAX_ELEMENTS};
 use crate::{
     deployment::OClassDeployment,
     names::{Key, PackageName},
@@ -187,6 +187,10 @@ pub(super) fn complete_inline(document: &mut Node, package: Option<&str>) -> Vec
     let Some(Node::Sequence(deployments)) = list else {
         return Vec::new();
     };
+    if deployments.len() > MAX_ELEMENTS {
+        // Reading refuses the list for its length.
+        return Vec::new();
+    }
     let mut stand_ins = Vec::new();
     for (index, deployment) in deployments.iter_mut().enumerate() {
         let at = pointer::index("/deployments", index);

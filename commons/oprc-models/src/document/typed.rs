@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The most elements of a list: no rule of [`crate::validate`] permits more.
-const MAX_ELEMENTS: usize = 1_000;
+pub(super) const MAX_ELEMENTS: usize = 1_000;
 
 /// Why a node is not what its place asks for.
 #[derive(Debug)]

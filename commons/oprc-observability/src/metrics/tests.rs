@@ -25,11 +25,11 @@ fn histograms_have_the_buckets_of_their_unit() {
 fn the_process_tells_of_itself() {
     let recorder = builder().unwrap().build_recorder();
     let handle = recorder.handle();
-    metrics::with_local_recorder(&recorder, || {
+    let text = metrics::with_local_recorder(&recorder, || {
         process::describe_metrics();
-        process::update_metrics();
+        process::update_metrics()
     });
-    let text = handle.render();
+    let text = text + &handle.render();
     let value = |name: &str| {
         let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
         line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())

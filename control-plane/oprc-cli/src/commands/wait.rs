@@ -234,7 +234,7 @@ impl Goal {
             return Err(Error::usage(format!("a {kind} has no conditions: want --for=delete")));
         }
         let is_value = |known: &&str| known.eq_ignore_ascii_case(value);
-        if ["True", "False", "Unknown"].iter().any(|known| is_value(&known)) {
+        if ["True", "False", "Unknown"].iter().any(is_value) {
             return Ok(());
         }
         Err(Error::usage(format!("{value:?} is not a status: want True, False or Unknown")))

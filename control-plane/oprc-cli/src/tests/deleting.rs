@@ -39,7 +39,7 @@ async fn cascades_are_told_and_waited_for_as_a_whole() {
     bench.server.answer("DELETE packages/shop", 202, answer.clone());
     let part = json!({ "cluster": "west", "desired": "ABSENT", "condition": "UNKNOWN",
         "reason": "ClusterNotConnected", "message": "connection refused" });
-    let gone = json!({ "status": 404 });
+    let gone = json!({ "status": 404, "code": "not_found" });
     bench.server.answer("GET deployments/other.cart", 200, leaving("d", &json!([part])));
     bench.server.answer("GET deployments/other.cart", 404, gone.clone());
     let ran = bench.run("delete package shop --cascade --wait").await;

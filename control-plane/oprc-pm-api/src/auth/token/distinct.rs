@@ -23,7 +23,7 @@ struct Distinct;
 
 impl<'de> Deserialize<'de> for Distinct {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Distinct)
+        deserializer.deserialize_any(Self)
     }
 }
 

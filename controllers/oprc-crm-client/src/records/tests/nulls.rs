@@ -91,7 +91,7 @@ fn null_is_absent_for_every_optional_field_of_the_contract() {
     let health = json!({
         "cluster_name": "east", "status": "HEALTHY", "crm_version": "1", "last_seen": TIME,
         "node_count": 3, "ready_nodes": 2, "availability": 0.9, "capacity": {"cpu": 1},
-        "labels": {"a": "b"}, "features": ["watch"],
+        "labels": {"a": "b"}, "features": ["watch"], "caller": {"term": 5, "idle_secs": 3},
     });
     let response = json!({"id": "cart-1", "status": "PENDING", "message": "made"});
     let status = json!({"id": "cart-1", "generation": 3, "observed_generation": 3,

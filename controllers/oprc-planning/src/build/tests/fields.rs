@@ -129,7 +129,7 @@ fn of_deployment() -> BTreeMap<String, Effect> {
 }
 
 fn of_role_binding() -> BTreeMap<String, Effect> {
-    let fields = ["/name", "/role", "/subjects", "/groups", "/packages"];
+    let fields = ["/name", "/role", "/subjects", "/subject_kind", "/groups", "/packages"];
     fields.map(|at| (at.to_owned(), Decides("who may do what"))).into()
 }
 
