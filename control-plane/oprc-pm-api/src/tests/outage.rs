@@ -121,6 +121,8 @@ async fn single_objects_are_marked_while_the_cache_is_not_live() {
     world.put("/api/v1/packages/shop", package("shop")).await.is(201);
     placed(&world).await;
     world.lead().await;
+    // A linearizable read waits until the cache knows of the leader.
+    check_marks(&world, "", false).await;
     check_marks(&world, "consistency=cached", false).await;
     world.store.is_lost.store(true, Ordering::SeqCst);
     world.store.watch_ends.notify_waiters();
