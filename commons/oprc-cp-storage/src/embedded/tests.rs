@@ -32,6 +32,7 @@ fn temp() -> (TempDir, PathBuf) {
 
 /// Opens a file that a process started by another test may hold: it inherits the lock until it runs
 /// its program.
+#[expect(clippy::disallowed_methods, reason = "the lock is another process's, and opening blocks")]
 fn patiently<T>(open: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
     for _ in 0..500 {
         match open() {

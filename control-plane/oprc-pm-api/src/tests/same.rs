@@ -29,7 +29,10 @@ async fn order_is_no_change() {
     apply(&world, "", &[inline(&["e1", "e2"])]).await.is(200);
     let before = world.revision().await;
     let turned = with(shop(&["buy", "add"]), "deployments", json!([placed(&["e2", "e1"])]));
-    assert_eq!(outcomes(&apply(&world, "", &[turned.clone()]).await.is(200)), ["shop unchanged 1"]);
+    assert_eq!(
+        outcomes(&apply(&world, "", std::slice::from_ref(&turned)).await.is(200)),
+        ["shop unchanged 1"]
+    );
     let told = world.put("/api/v1/packages/shop", turned.clone()).await.is(200).json();
     assert_eq!(told["meta"]["generation"], 1);
     world.post("/api/v1/packages", turned.clone()).await.is(200);
@@ -89,7 +92,7 @@ async fn a_lost_update_is_told_or_refused() {
     let message = problem["errors"][0]["message"].as_str().unwrap();
     assert!(message.contains("generation 2"), "{message}");
     // Without the condition it is a warning.
-    let reply = apply(&world, "", &[edited.clone()]).await.is(200).json();
+    let reply = apply(&world, "", std::slice::from_ref(&edited)).await.is(200).json();
     assert_eq!(reply["items"][0]["outcome"], "replaced");
     assert_eq!(reply["warnings"][0]["pointer"], "/0/meta/resource_version", "{reply}");
     // What is there already is not lost, and what does not say cannot be checked.
