@@ -83,7 +83,7 @@ pub(crate) fn told<K: 'static>(
         };
         let package = failure.scope.as_ref().and_then(|scope| scope.parse().ok());
         if let Some(about) = about(key) {
-            let subject = about.or_of(package).as_shown_by(&cache.read());
+            let subject = about.or_of(package).shown_by(&cache.read());
             recorder.warning(subject, reason, || format!("{message}; retried in {}", secs(waits)));
         }
     })

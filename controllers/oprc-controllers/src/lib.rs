@@ -200,11 +200,8 @@ impl Controllers {
             }));
         let of_failures = failing::of_deployments(&context);
         let seen_by = context.clone();
-        let of_retries = failing::told(&context, move |key: &DeploymentKey| {
-            let state = seen_by.cache.read();
-            let package = state.deployments.get(key).map(|it| &it.value.spec.package_name);
-            Some(Subject::deployment(key, package))
-        });
+        let of_retries =
+            failing::told(&context, move |key: &DeploymentKey| Some(subject_of(&seen_by, key)));
         let of_events = context.clone();
         let events = of_events.recorder.keep(&of_events, stop.clone());
         let deployments = Controller::new(deployments, config, move |key| {
@@ -218,6 +215,13 @@ impl Controllers {
         drop(subscription);
         self.watchdog.clear();
     }
+}
+
+/// Returns the subject of events about a deployment.
+fn subject_of(context: &Context, key: &DeploymentKey) -> Subject {
+    let state = context.cache.read();
+    let package = state.deployments.get(key).map(|it| &it.value.spec.package_name);
+    Subject::deployment(key, package)
 }
 
 /// Has a look at all packages and deployments, what is left of those that are gone included.

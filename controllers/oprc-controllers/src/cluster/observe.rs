@@ -18,7 +18,7 @@ use oprc_planning::unit::Observation;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{
-    agent::{Agent, Failure, MAX_OTHERS, Work},
+    agent::{Agent, Failure, MAX_OTHERS, View, Work},
     listing::{Listing, ListingError, list},
     mirror::Mirror,
 };
@@ -235,17 +235,7 @@ fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
     {
         let mut view = agent.view.lock();
         view.failure = None;
-        let unreadable = unreadable.map(|(first, n)| {
-            let message = format!("units whose record cannot be read: {n}, for example {first}");
-            ("RecordsUnreadable", message)
-        });
-        let before = std::mem::replace(&mut view.listing_failure, unreadable);
-        if let Some((_, message)) = &view.listing_failure
-            && before != view.listing_failure
-        {
-            tracing::warn!(cluster = %agent.cluster, error = message, "records cannot be read");
-            tell_of_listing(agent, message);
-        }
+        note_unreadable(agent, &mut view, unreadable);
         view.n_unmanaged = u64::try_from(n_unmanaged).unwrap_or(u64::MAX);
         view.others = others;
     }
@@ -265,6 +255,21 @@ fn take_listing(agent: &Agent, listing: Listing) -> Result<(), ListingError> {
     }
     agent.status_changed();
     Ok(())
+}
+
+/// Notes how many units have a record that cannot be read, and one of them. Reports a change of that.
+fn note_unreadable(agent: &Agent, view: &mut View, unreadable: Option<(String, usize)>) {
+    let unreadable = unreadable.map(|(first, n)| {
+        let message = format!("units whose record cannot be read: {n}, for example {first}");
+        ("RecordsUnreadable", message)
+    });
+    let before = std::mem::replace(&mut view.listing_failure, unreadable);
+    if let Some((_, message)) = &view.listing_failure
+        && before != view.listing_failure
+    {
+        tracing::warn!(cluster = %agent.cluster, error = message, "records cannot be read");
+        tell_of_listing(agent, message);
+    }
 }
 
 /// Notes the orphans of a complete listing: those that are held, or those that are to be deleted.

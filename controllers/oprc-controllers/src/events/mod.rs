@@ -73,7 +73,7 @@ impl Subject {
     }
 
     /// As it is, of the incarnation and after the write that `state` shows.
-    pub(crate) fn as_shown_by(self, state: &State) -> Self {
+    pub(crate) fn shown_by(self, state: &State) -> Self {
         let meta = match &self.about {
             About::Package(name) => state.packages.get(name).map(|entry| &entry.value.meta),
             About::Deployment(key) => state.deployments.get(key).map(|entry| &entry.value.meta),

@@ -32,7 +32,7 @@ use crate::{
 ///
 /// [`Error`]; in each case the next pass reads everything again.
 pub(crate) async fn reconcile(context: &Context, name: &PackageName) -> Result<Requeue, Error> {
-    let subject = Subject::from(About::Package(name.clone())).as_shown_by(&context.cache.read());
+    let subject = Subject::from(About::Package(name.clone())).shown_by(&context.cache.read());
     if let Some(correlation_id) = subject.correlation_id() {
         Span::current().record("correlation_id", correlation_id);
     }

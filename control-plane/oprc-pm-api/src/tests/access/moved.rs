@@ -98,8 +98,8 @@ async fn told(stream: &mut BodyDataStream) -> String {
 
 /// The mark of the last event in `text`.
 fn last_id(text: &str) -> String {
-    let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
-    ids.last().unwrap().to_owned()
+    let mut ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+    ids.next_back().unwrap().to_owned()
 }
 
 /// What `who`, who sees `package` alone, is answered by every route that is read.
