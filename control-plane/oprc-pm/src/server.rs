@@ -154,17 +154,10 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         Freshness::new(Arc::clone(&cache), store, READ_PATIENCE, stop.clone());
     parts.spawn(asking);
     let registering = register_all(Arc::clone(&stores.main), config.crms.clone(), now, new_uid);
-    let stopped = stop.clone();
-    parts.spawn(async move {
-        tokio::select! { () = registering => (), () = stopped.cancelled() => () }
-    });
-
+    parts.spawn(until(&stop, registering));
     let key_ring = key_sources.as_ref().map(keys::Sources::ring);
     if let Some(sources) = key_sources {
-        let stopped = stop.clone();
-        parts.spawn(async move {
-            tokio::select! { () = sources.keep() => (), () = stopped.cancelled() => () }
-        });
+        parts.spawn(until(&stop, async move { sources.keep().await }));
     }
 
     let watchdog = Watchdog::default();
@@ -211,11 +204,19 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
 fn cache(stores: &Stores, parts: &mut JoinSet<()>, stop: &CancellationToken) -> Arc<Cache> {
     let (main, writes) = (Arc::clone(&stores.main), Arc::clone(&stores.writes));
     let cache = Cache::with_health(Arc::clone(&main), WATCHABLE_PAST, Arc::clone(&writes));
-    let stopped = stop.clone();
-    parts.spawn(async move {
-        tokio::select! { () = health::keep(main, writes) => (), () = stopped.cancelled() => () }
-    });
+    parts.spawn(until(stop, health::keep(main, writes)));
     cache
+}
+
+/// Runs `work` until it ends or `stop`.
+fn until(
+    stop: &CancellationToken,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let stopped = stop.clone();
+    async move {
+        tokio::select! { () = work => (), () = stopped.cancelled() => () }
+    }
 }
 
 /// Stands for election until `stop`, and runs the controllers in each term.

@@ -2,7 +2,8 @@
 //!
 //! Invariant: RUNNING means that the cluster, which we hear from, reports the generation in
 //! `observed_generation` as running. That is the unit's newest generation, unless the CRM refused
-//! the newest one while an older one runs.
+//! the newest one while an older one runs; of a CRM that reports no generations, which one that is
+//! may be unknown then.
 
 use oprc_models::{
     cluster::{ClusterStatus, TERM_TOO_OLD},
@@ -29,7 +30,8 @@ pub(crate) fn part(
         unit_id: unit.id.clone(),
         desired: stored.desired,
         generation: unit.generation,
-        observed_generation: observed.map(|observed| observed.generation),
+        // A CRM that reports no generations reports 0.
+        observed_generation: observed.map(|observed| observed.generation).filter(|it| *it > 0),
         condition,
         reason: reason.to_owned(),
         message,

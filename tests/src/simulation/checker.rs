@@ -417,7 +417,16 @@ impl World {
             let place = (part.cluster.clone(), part.unit_id.clone());
             let taken = self.checker.taken_blindly.get(&place);
             let went_back = taken.is_some_and(|(highest, last)| last < highest);
-            if !self.checker.ran.contains(&what) && !went_back {
+            // A CRM that reports no generations does not tell which one runs.
+            let has_run = match part.observed_generation {
+                Some(_) => self.checker.ran.contains(&what),
+                None => self
+                    .checker
+                    .ran
+                    .iter()
+                    .any(|(cluster, id, _)| (cluster, id) == (&part.cluster, &part.unit_id)),
+            };
+            if !has_run && !went_back {
                 self.violated(format!(
                     "RUNNING is said of {name} on {} generation {observed}, which never ran",
                     part.cluster

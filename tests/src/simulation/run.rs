@@ -161,8 +161,11 @@ impl<'a> Driver<'a> {
         let seed = !plan.seed;
         let mut world = World::new(seed, options.is_printed);
         (world.max_txn_ops, world.has_events) = (plan.max_txn_ops, plan.has_events);
-        world.default_cluster =
-            plan.clusters.first().filter(|_| plan.seed % 2 == 0).map(|(name, _)| name.clone());
+        world.default_cluster = plan
+            .clusters
+            .first()
+            .filter(|_| plan.seed.is_multiple_of(2))
+            .map(|(name, _)| name.clone());
         let world = Arc::new(Mutex::new(world));
         Self { plan, world, options, replicas: Vec::new(), n_lives: 0, lead: plan.stride }
     }
