@@ -318,13 +318,16 @@ async fn writes_are_told_and_secrets_are_not() {
         assert_eq!(answer.status, 201);
         assert!(answer.body["warnings"].to_string().contains("sounds like a secret"), "{answer:?}");
     }
-    let lines = eventually("all are told", || async {
+    let count = |lines: &[Value], decision: &str| {
+        lines.iter().filter(|line| line["decision"] == decision).count()
+    };
+    let lines = eventually("all writes are told", || async {
         let lines = audit_lines(&path);
-        if lines.len() == 80 { Ok(lines) } else { Err(lines.len()) }
+        if count(&lines, "allowed") == 40 { Ok(lines) } else { Err(lines.len()) }
     })
     .await;
-    let decisions = |decision: &str| lines.iter().filter(|it| it["decision"] == decision).count();
-    assert_eq!((decisions("refused"), decisions("allowed")), (40, 40));
+    // Ten a minute of a caller without a name have a line of their own; the rest are counted.
+    assert!((10..=40).contains(&count(&lines, "refused")), "{}", count(&lines, "refused"));
     assert!(lines.iter().all(|line| line["address"] == "127.0.0.1"), "{}", lines[0]);
     assert!(path.with_extension("log.1").is_file(), "the log was set aside");
 
