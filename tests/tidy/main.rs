@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
+mod decisions;
 mod edges;
 mod files;
 mod logs;
