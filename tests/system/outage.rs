@@ -1,6 +1,6 @@
 //! A store that is read and not written: full, or with credentials that it refuses.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use etcd_client::{
     AlarmAction, AlarmOptions, AlarmType, Client, CompactionOptions, ConnectOptions, DeleteOptions,
@@ -115,6 +115,8 @@ async fn leader_whose_credentials_are_refused_hands_over() {
     world.put_package("1.0.0").await;
     world.put_deployment("cart", &["edge-1"]).await;
     world.runs_on("cart", &["edge-1"]).await;
+    // A connection that etcd refuses is replaced at most once a second, and these are new.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let mut etcd = world.etcd_client().await;
     guard(&mut etcd, &users).await;
     let options = ConnectOptions::new().with_user("root", "r");
