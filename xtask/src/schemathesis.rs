@@ -37,7 +37,7 @@ const CONFIGURATION: &str = "\
 \"query.watch\" = false
 
 [checks]
-positive_data_acceptance.expected-statuses = [\"2xx\", 304, 400, 401, 403, 404, 409, 412, 413, 422]
+positive_data_acceptance.expected-statuses = [\"2xx\", 303, 304, 400, 401, 403, 404, 409, 412, 413, 422]
 negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 409, 412, 413, 415, 422]
 ";
 
