@@ -44,6 +44,11 @@ const PACE: Duration = Duration::from_secs(1);
 /// store takes in years.
 const MARGIN: u64 = 1 << 32;
 
+/// The most that a CRM may have seen above the store's own terms. No leader gets further: terms are
+/// revisions, and CRMs refuse larger steps themselves. One CRM must not be able to raise our terms to
+/// where every other refuses them.
+const MAX_STEP: u64 = 1 << 40;
+
 /// What the operator asks for.
 #[derive(Clone, Debug, Default)]
 pub struct RecoverOptions {
@@ -163,14 +168,16 @@ pub async fn recover(config: &Config, options: &RecoverOptions) -> Result<Recove
 
     let give_up = Instant::now() + PATIENCE;
     nobody_leads(&store, give_up).await?;
-    let Known { seen, skipped } = ask_all(config, &owner, give_up).await?;
+    let mut known = ask_all(config, &owner, give_up).await?;
+    let head = store.head().await?;
+    let ours = installation.term_offset.saturating_add(head.0);
+    known.doubt_implausible(ours);
+    let Known { seen, skipped } = known;
     if !skipped.is_empty() && !options.skips_unknown {
         let named = skipped.iter().map(|(cluster, why)| format!("{cluster}: {why}"));
         return Err(RecoverError::Unknown(named.collect::<Vec<_>>().join("; ")));
     }
-    let head = store.head().await?;
-    let highest = seen.values().flatten().copied().max().unwrap_or_default();
-    let highest = highest.max(installation.term_offset.saturating_add(head.0));
+    let highest = seen.values().flatten().copied().max().unwrap_or_default().max(ours);
     let margin = if skipped.is_empty() { 0 } else { MARGIN };
     let above = highest.saturating_add(margin);
     installation.raise_terms(above, head.0);
@@ -223,6 +230,24 @@ struct Known {
     seen: BTreeMap<ClusterName, Option<u64>>,
     /// Those that did not say; each with the reason.
     skipped: BTreeMap<ClusterName, String>,
+}
+
+impl Known {
+    /// Skips the CRMs that claim a term which no leader can have had; the store is at `ours`.
+    fn doubt_implausible(&mut self, ours: u64) {
+        let bound = ours.saturating_add(MAX_STEP);
+        for (cluster, term) in std::mem::take(&mut self.seen) {
+            match term {
+                Some(term) if term > bound => {
+                    let why = format!("it claims to have seen term {term}, far above {ours}");
+                    self.skipped.insert(cluster, why);
+                }
+                term => {
+                    self.seen.insert(cluster, term);
+                }
+            }
+        }
+    }
 }
 
 /// Asks all CRMs, until none has heard the installation for [`SIGN_OF_LIFE`].
@@ -282,5 +307,24 @@ async fn ask(
             return Ok(known);
         }
         sleep(PACE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A CRM that lies cannot raise terms to where all others refuse them.
+    #[test]
+    fn implausible_terms_are_skipped() {
+        let name = |name: &str| name.parse::<ClusterName>().unwrap();
+        let mut known = Known::default();
+        known.seen.insert(name("new"), None);
+        known.seen.insert(name("ahead"), Some(7 + MAX_STEP));
+        known.seen.insert(name("liar"), Some(8 + MAX_STEP));
+        known.seen.insert(name("worse"), Some(u64::MAX));
+        known.doubt_implausible(7);
+        assert_eq!(known.seen.into_keys().collect::<Vec<_>>(), [name("ahead"), name("new")]);
+        assert_eq!(known.skipped.into_keys().collect::<Vec<_>>(), [name("liar"), name("worse")]);
     }
 }
