@@ -146,11 +146,12 @@ async fn paused_deployments_are_not_waited_for() {
 async fn conditions_that_do_not_exist_are_refused_at_once() {
     let bench = Bench::new().await;
     let said = json!([{ "type": "OfANewerServer", "status": "False", "reason": "X" }]);
-    let status = json!({ "condition": "RUNNING", "observed_generation": 1, "conditions": said });
-    let object = json!({ "meta": { "generation": 1 }, "status": status });
-    for path in ["deployments/cart", "packages/shop"] {
-        bench.server.put(path, object.clone());
-    }
+    let object = |status: Value| json!({ "meta": { "generation": 1 }, "status": status });
+    let of_package = json!({ "observed_generation": 1, "conditions": said });
+    let of_deployment =
+        json!({ "condition": "RUNNING", "observed_generation": 1, "conditions": said });
+    bench.server.put("packages/shop", object(of_package));
+    bench.server.put("deployments/cart", object(of_deployment));
     bench.server.put("clusters/east", json!({ "status": { "connectivity": "CONNECTED" } }));
     for (words, want) in [
         ("wait --for=condition=Redy deployment cart", "Ready, Progressing, Degraded"),
