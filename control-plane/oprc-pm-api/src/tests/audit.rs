@@ -230,7 +230,10 @@ async fn refusals_of_one_anonymous_address_are_a_few_lines() {
         request.extensions_mut().insert(Peer { address, certificate_subject: None });
         it.world.send(request).await;
     }
-    it.world.put("/api/v1/packages/shop", package("shop")).await.is(201);
+    // More than a minute of the tests' clock: what was counted is written.
+    for _ in 0..100 {
+        it.world.put("/api/v1/packages/shop", package("shop")).await;
+    }
     let text = it.text();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (counted, alone): (Vec<_>, Vec<_>) = lines
@@ -242,5 +245,5 @@ async fn refusals_of_one_anonymous_address_are_a_few_lines() {
     let n_counted: u64 = counted.iter().filter_map(|line| line["requests"].as_u64()).sum();
     assert_eq!(u64::try_from(alone.len()).unwrap() + n_counted, 100, "{text}");
     assert!(text.lines().all(|line| line.len() < 1_500), "{text}");
-    assert!(text.lines().last().unwrap().contains("created"), "{text}");
+    assert!(lines.iter().any(|line| line["decision"] == "allowed"), "{text}");
 }
